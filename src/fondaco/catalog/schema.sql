@@ -1,0 +1,85 @@
+-- catalog: products (what a thing is), variants of them, and sellers' listings.
+CREATE SCHEMA catalog;
+GRANT USAGE ON SCHEMA catalog TO fondaco_app;
+
+CREATE TABLE catalog.category (
+  slug     text PRIMARY KEY,
+  name     text NOT NULL,
+  position int NOT NULL
+);
+
+CREATE TABLE catalog.product (
+  id         uuid PRIMARY KEY,
+  slug       text NOT NULL UNIQUE,
+  title      text NOT NULL CHECK (length(title) BETWEEN 2 AND 140),
+  category   text NOT NULL REFERENCES catalog.category,
+  created_by uuid NOT NULL REFERENCES sellers.seller,
+  created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Platform, region and edition: what a buyer must know before paying.
+CREATE TABLE catalog.variant (
+  id         uuid PRIMARY KEY,
+  product_id uuid NOT NULL REFERENCES catalog.product,
+  platform   text NOT NULL,                        -- 'Steam', 'PlayStation', 'Windows', ...
+  region     text NOT NULL,                        -- 'GLOBAL', 'EU', 'US', or a country code
+  edition    text NOT NULL DEFAULT 'Standard',
+  UNIQUE (product_id, platform, region, edition)
+);
+
+CREATE TABLE catalog.listing (
+  id             uuid PRIMARY KEY,
+  seller_id      uuid NOT NULL REFERENCES sellers.seller,
+  variant_id     uuid NOT NULL REFERENCES catalog.variant,
+  kind           text NOT NULL CHECK (kind IN ('stocked_secret')),
+  slug           text NOT NULL UNIQUE,
+  title          text NOT NULL CHECK (length(title) BETWEEN 2 AND 140),
+  summary        text NOT NULL DEFAULT '' CHECK (length(summary) <= 300),
+  description    text NOT NULL DEFAULT '' CHECK (length(description) <= 20000),   -- Markdown
+  activation     text NOT NULL DEFAULT '' CHECK (length(activation) <= 5000),     -- Markdown: how to redeem
+  key_format     text NOT NULL DEFAULT '' CHECK (length(key_format) <= 120),      -- pattern such as AAAAA-AAAAA
+  cover          text,                                   -- blob name; NULL: generated from the title
+  category       text NOT NULL REFERENCES catalog.category,
+  platform       text NOT NULL,                          -- copied from the variant for filtering
+  region         text NOT NULL,
+  edition        text NOT NULL,
+  price          bigint NOT NULL CHECK (price BETWEEN 1 AND 100000000),           -- minor units
+  currency       char(3) NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+  price_version  int NOT NULL DEFAULT 1,
+  max_per_order  int NOT NULL DEFAULT 10 CHECK (max_per_order BETWEEN 1 AND 100),
+  state          text NOT NULL,
+  in_stock       boolean NOT NULL DEFAULT false,         -- moved at the edges: import, last unit sold
+  sold           bigint NOT NULL DEFAULT 0,              -- ranks, never pays; rebuilt from orders
+  created_at     timestamptz NOT NULL DEFAULT now(),
+  published_at   timestamptz,
+  version        int NOT NULL DEFAULT 1,
+  document       tsvector GENERATED ALWAYS AS (
+    setweight(to_tsvector('simple', title), 'A') ||
+    setweight(to_tsvector('simple', platform || ' ' || region || ' ' || edition), 'B') ||
+    setweight(to_tsvector('simple', summary), 'C')) STORED
+);
+CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON catalog.listing
+  FOR EACH ROW EXECUTE FUNCTION core.guard_state('listing', 'state');
+CREATE INDEX listing_newest ON catalog.listing (published_at DESC, id DESC) WHERE state = 'PUBLISHED';
+CREATE INDEX listing_price ON catalog.listing (price, id) WHERE state = 'PUBLISHED';
+CREATE INDEX listing_popular ON catalog.listing (sold DESC, id DESC) WHERE state = 'PUBLISHED';
+CREATE INDEX listing_category ON catalog.listing (category, published_at DESC, id DESC) WHERE state = 'PUBLISHED';
+CREATE INDEX listing_seller ON catalog.listing (seller_id, created_at DESC, id DESC);
+CREATE INDEX listing_variant ON catalog.listing (variant_id);
+CREATE INDEX listing_document ON catalog.listing USING gin (document);
+GRANT SELECT ON catalog.category TO fondaco_app;
+GRANT SELECT, INSERT ON catalog.product, catalog.variant TO fondaco_app;
+GRANT SELECT, INSERT, UPDATE ON catalog.listing TO fondaco_app;
+
+-- The second wall: the public sees what is published, a seller all of its own.
+ALTER TABLE catalog.listing ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON catalog.listing FOR SELECT TO fondaco_app USING (
+  state = 'PUBLISHED' OR (SELECT core.is_system()) OR seller_id = (SELECT core.viewer_seller()));
+CREATE POLICY made ON catalog.listing FOR INSERT TO fondaco_app WITH CHECK (
+  (SELECT core.is_system()) OR seller_id = (SELECT core.viewer_seller()));
+CREATE POLICY changed ON catalog.listing FOR UPDATE TO fondaco_app USING (
+  (SELECT core.is_system()) OR seller_id = (SELECT core.viewer_seller()));
+
+INSERT INTO catalog.category (slug, name, position) VALUES
+  ('games', 'Games', 1), ('gift-cards', 'Gift cards', 2), ('software', 'Software', 3),
+  ('subscriptions', 'Subscriptions', 4), ('game-credit', 'Game credit', 5), ('learning', 'Learning', 6);

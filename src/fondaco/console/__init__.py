@@ -1,0 +1,1 @@
+"""Console: what staff see and do across all modules."""

@@ -1,0 +1,165 @@
+"""The database: a pool, transactions that say who is asking, and retries that cannot hurt."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from fondaco.core.problem import Unavailable
+
+T = TypeVar("T")
+Connection = asyncpg.pool.PoolConnectionProxy  # type: ignore[type-arg]
+Record = asyncpg.Record
+
+# Whoever loses one of these races simply runs again: it says nothing about money or stock.
+RETRY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+LOST = (
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    ConnectionError,
+    OSError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Who asks, as the row-level policies see it: system (staff desks, workers), a user, a seller,
+    or the public (nothing private)."""
+
+    kind: str
+    user: UUID | None = None
+    seller: UUID | None = None
+
+    def sql(self) -> str:
+        # Only our own literals and UUIDs get in here, so plain text is safe; it must be one simple
+        # query, because that is one round trip together with BEGIN.
+        return (
+            f"SELECT set_config('fondaco.scope','{self.kind}',true),"
+            f"set_config('fondaco.user','{self.user or ''}',true),"
+            f"set_config('fondaco.seller','{self.seller or ''}',true)"
+        )
+
+
+SYSTEM = Scope("system")
+PUBLIC = Scope("public")
+
+
+async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name,
+            schema="pg_catalog",
+            encoder=lambda v: msgspec.json.encode(v).decode(),
+            decoder=msgspec.json.decode,
+        )
+
+
+class Database:
+    """A pool of connections as the application's role.
+
+    `dsn` may point at a transaction pooler when `pooled` is true (no prepared statements are kept).
+    """
+
+    def __init__(self, dsn: str, *, size: int = 8, pooled: bool = False, timeout_s: float = 10) -> None:
+        self._dsn = dsn
+        self._size = size
+        self._pooled = pooled
+        self._timeout_s = timeout_s
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def open(self) -> "Database":
+        self._pool = await asyncpg.create_pool(
+            self._dsn,
+            min_size=1,
+            max_size=self._size,
+            init=_prepare,
+            statement_cache_size=0 if self._pooled else 256,
+            server_settings=None
+            if self._pooled
+            else {
+                "application_name": "fondaco",
+                "statement_timeout": "30s",
+                "lock_timeout": "10s",
+                "idle_in_transaction_session_timeout": "60s",
+                "timezone": "UTC",
+            },
+        )
+        return self
+
+    async def close(self) -> None:
+        if self._pool:
+            pool, self._pool = self._pool, None
+            await pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A bare connection, each statement its own transaction: for single-call verbs that run as
+        their definer (they need no scope)."""
+        assert self._pool, "open() first"
+        try:
+            held = await self._pool.acquire(timeout=self._timeout_s)
+        except (TimeoutError, *LOST) as error:
+            raise Unavailable() from error
+        try:
+            yield held
+        finally:
+            await self._pool.release(held)
+
+    @asynccontextmanager
+    async def transaction(self, scope: Scope) -> AsyncIterator[Connection]:
+        """One transaction as `scope`; commits at the end, rolls back on any exception."""
+        async with self.connection() as connection:
+            await connection.execute(f"BEGIN; {scope.sql()}")
+            try:
+                yield connection
+            except BaseException:
+                if not connection.is_closed():
+                    await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
+
+    async def run(self, scope: Scope, work: Callable[[Connection], Awaitable[T]], *, tries: int = 5) -> T:
+        """`work` in one transaction, again when it lost a deadlock or serialisation race."""
+        for attempt in range(1, tries + 1):
+            try:
+                async with self.transaction(scope) as connection:
+                    return await work(connection)
+            except RETRY:
+                if attempt == tries:
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter
+        raise AssertionError("unreachable")
+
+    async def fetch(self, scope: Scope, sql: str, *args: Any) -> list[Record]:
+        """Rows of one read."""
+        async with self.transaction(scope) as connection:
+            return await connection.fetch(sql, *args)
+
+    async def fetchrow(self, scope: Scope, sql: str, *args: Any) -> Record | None:
+        """First row of one read, or None."""
+        async with self.transaction(scope) as connection:
+            return await connection.fetchrow(sql, *args)
+
+    async def fetchval(self, scope: Scope, sql: str, *args: Any) -> Any:
+        """First value of one read, or None."""
+        async with self.transaction(scope) as connection:
+            return await connection.fetchval(sql, *args)
+
+    async def execute(self, scope: Scope, sql: str, *args: Any) -> str:
+        """One statement; returns PostgreSQL's command tag."""
+        async with self.transaction(scope) as connection:
+            return await connection.execute(sql, *args)
+
+
+async def throttle(connection: Connection, key: str, limit: int, window_s: int) -> int:
+    """Count one hit on a shared limit; 0 when within it, else the seconds to wait."""
+    wait: int = await connection.fetchval("SELECT core.hit($1, $2, $3)", key, limit, window_s)
+    return wait

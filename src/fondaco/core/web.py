@@ -1,0 +1,300 @@
+"""Web glue: the request, permissions at the door, problems as answers, headers on everything."""
+
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address, ip_network
+from typing import Any, TypeVar, cast
+from urllib.parse import quote, urlsplit
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.connection import ASGIConnection
+from litestar.datastructures import MutableScopeHeaders, State
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import BaseRouteHandler
+from litestar.response import Redirect
+from litestar.types import ASGIApp, Message, Receive, Send
+from litestar.types import Scope as AsgiScope
+
+from fondaco.core.db import Database
+from fondaco.core.pagination import Cursors
+from fondaco.core.problem import Forbidden, Invalid, NotFound, Problem, SignInNeeded, TooMany
+from fondaco.core.viewer import GUEST, Viewer
+from fondaco.settings import Settings
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+CSP = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
+    "base-uri 'none'; form-action 'self' {pay}; frame-ancestors 'none'"
+)
+
+
+class Parts:
+    """The running program's parts (database, vault, gateways...), found by their class."""
+
+    def __init__(self, *parts: Any) -> None:
+        self._parts = {type(p): p for p in parts}
+
+    def add(self, part: Any) -> None:
+        self._parts[type(part)] = part
+
+    def get(self, kind: type[T]) -> T:
+        return cast(T, self._parts[kind])
+
+
+class Call(Request[Viewer, None, State]):
+    """A request, with what every handler needs at hand."""
+
+    @property
+    def viewer(self) -> Viewer:
+        return self.scope.get("viewer", GUEST)  # type: ignore[no-any-return]
+
+    def part(self, kind: type[T]) -> T:
+        """The program's part of this class, e.g. `call.part(Vault)`."""
+        return cast(Parts, self.app.state.parts).get(kind)
+
+    @property
+    def db(self) -> Database:
+        return self.part(Database)
+
+    @property
+    def settings(self) -> Settings:
+        return self.part(Settings)
+
+    @property
+    def cursors(self) -> Cursors:
+        return self.part(Cursors)
+
+    @property
+    def is_api(self) -> bool:
+        return self.url.path.startswith(("/api/", "/webhooks/"))
+
+    @property
+    def csrf_token(self) -> str:
+        """For the hidden field `_csrf_token` of every form."""
+        from litestar.utils.scope.state import ScopeState
+
+        token = ScopeState.from_scope(self.scope).csrf_token
+        return token if isinstance(token, str) else ""
+
+    async def fields(self) -> dict[str, str]:
+        """A form's text fields (the last of each name), without the CSRF token."""
+        form = await self.form()
+        return {k: v for k, v in form.items() if isinstance(v, str) and k != "_csrf_token"}
+
+
+def permit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Guard on every route: the handler's `permit=` names a permission, the table says who has it.
+
+    Nobody signed in: 401 (pages send to sign-in). No role in that desk at all: 404, as if there were no
+    such desk. A role in it, but not this one: 403.
+    """
+    name = handler.opt.get("permit")
+    table = cast(Mapping[str, frozenset[str]], connection.app.state.permissions)
+    if name is None or name not in table:
+        raise NotFound()
+    viewer = cast(Viewer, connection.scope.get("viewer", GUEST))
+    allowed = table[name]
+    if viewer.api_key_id:
+        if name not in viewer.scopes:
+            raise (
+                Forbidden("This API key was not given that permission.")
+                if name in _key_scopes(table)
+                else NotFound()
+            )
+        return
+    if "anonymous" in allowed or viewer.roles & allowed:
+        if (
+            any(r.startswith("staff.") for r in allowed)
+            and not viewer.mfa
+            and "anonymous" not in allowed
+            and not (viewer.roles - {f"staff.{viewer.staff_role}"}) & allowed
+        ):
+            raise SecondFactorNeeded()
+        return
+    if viewer.user_id is None:
+        raise SignInNeeded()
+    desks = {r.split(".")[0] for r in allowed}
+    mine = {r.split(".")[0] for r in viewer.roles if r != "customer"}
+    raise Forbidden() if desks & mine else NotFound()
+
+
+def _key_scopes(table: Mapping[str, frozenset[str]]) -> set[str]:
+    return {name for name, roles in table.items() if "api_key" in roles}
+
+
+class SecondFactorNeeded(Problem):
+    """Please confirm it is you with your second factor."""
+
+    status = 401
+    code = "second_factor_needed"
+
+
+def answer_problem(call: Request[Any, Any, Any], problem: Problem) -> Response[Any]:
+    """A Problem as problem+json for machines, as a page for people."""
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(problem, TooMany):
+        headers["Retry-After"] = str(problem.retry_after)
+    if problem.status == 503:
+        headers["Retry-After"] = "2"
+    path = call.url.path
+    wants_page = not path.startswith(("/api/", "/webhooks/")) and "json" not in call.headers.get("accept", "")
+    if not wants_page:
+        if problem.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        return Response(
+            msgspec.json.encode(problem.body()),
+            status_code=problem.status,
+            media_type="application/problem+json",
+            headers=headers,
+        )
+    if problem.status == 401 and call.method in ("GET", "HEAD"):
+        target = "/second-factor" if isinstance(problem, SecondFactorNeeded) else "/sign-in"
+        query = f"?{call.url.query}" if call.url.query else ""
+        return Redirect(f"{target}?next={quote(path + query, safe='/')}", status_code=303)
+    if problem.status == 401:
+        return Redirect("/sign-in", status_code=303)
+    render = cast(Callable[[Any, Problem], str], call.app.state.render_problem)
+    return Response(
+        render(call, problem), status_code=problem.status, media_type="text/html", headers=headers
+    )
+
+
+def on_problem(call: Request[Any, Any, Any], error: Problem) -> Response[Any]:
+    return answer_problem(call, error)
+
+
+class MethodNotAllowed(Problem):
+    """This address does not take that method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class TooLarge(Problem):
+    """That is more than can be taken at once."""
+
+    status = 413
+    code = "too_large"
+
+
+class CrossSite(Problem):
+    """This form was open too long or came from another site. Go back, reload the page and try again."""
+
+    status = 403
+    code = "cross_site"
+
+
+def on_http_exception(call: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """What the framework itself refuses, in our words."""
+    if isinstance(error, ValidationException) or error.status_code == 400:
+        fields: dict[str, str] = {}
+        extra = error.extra if isinstance(error.extra, list) else []
+        for item in cast(list[dict[str, Any]], extra):
+            fields[str(item.get("key", "")) or "body"] = str(item.get("message", "cannot be used"))
+        found: Problem = Invalid(None if fields else error.detail, fields=fields)
+    else:
+        found = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge, 403: CrossSite}.get(
+            error.status_code, Problem
+        )()
+        if error.status_code == 401:
+            found = SignInNeeded()
+        elif error.status_code == 429:
+            found = TooMany()
+    return answer_problem(call, found)
+
+
+class Broken(Problem):
+    """Something broke on our side. It has been noted; nothing was charged twice and nothing is lost."""
+
+    status = 500
+    code = "broken"
+
+
+def on_exception(call: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Anything unforeseen: logged without its values (they may hold a customer's data), answered in words."""
+    log.error(
+        "unhandled", path=call.url.path, method=call.method, error=type(error).__name__, where=_where(error)
+    )
+    return answer_problem(call, Broken())
+
+
+def _where(error: BaseException) -> str:
+    trace, places = error.__traceback__, list[str]()
+    while trace:
+        code = trace.tb_frame.f_code
+        if "fondaco" in code.co_filename:
+            places.append(f"{code.co_filename.rsplit('fondaco/', 1)[-1]}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return " > ".join(places[-6:])
+
+
+class Edge:
+    """Outermost middleware: who is asking, same-origin writes only, headers on every answer."""
+
+    def __init__(self, app: ASGIApp, *, settings: Settings, resolve: Callable[[Any], Any]) -> None:
+        self.app = app
+        self.settings = settings
+        self.resolve = resolve
+        self.origin = settings.base_url
+        pay = settings.stripe_api_base or "https://checkout.stripe.com"
+        self.csp = CSP.format(pay=pay)
+        self.proxies = [
+            ip_network(p.strip(), strict=False) for p in settings.trusted_proxies.split(",") if p.strip()
+        ]
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        call = Request[Any, Any, Any](scope, receive)
+        cast(dict[str, Any], scope)["viewer"] = await self.resolve(call)
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableScopeHeaders.from_message(message)
+                headers.setdefault("Content-Security-Policy", self.csp)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "same-origin")
+                headers.setdefault(
+                    "Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()"
+                )
+                headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+                if self.settings.secure_cookies:
+                    headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+    def client_ip(self, call: Request[Any, Any, Any]) -> str:
+        """The caller's address; X-Forwarded-For counts only when a trusted proxy says it."""
+        peer = call.client.host if call.client else ""
+        forwarded = [p.strip() for p in call.headers.get("x-forwarded-for", "").split(",") if p.strip()]
+        while forwarded and self._trusted(peer):
+            peer = forwarded.pop()
+        return peer
+
+    def _trusted(self, peer: str) -> bool:
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in self.proxies)
+
+
+def same_origin(call: Request[Any, Any, Any], base_url: str) -> bool:
+    """Whether a browser's write comes from our own pages (no Origin header: not a browser's form)."""
+    origin = call.headers.get("origin")
+    if origin is None or origin == base_url:
+        return True
+    host = call.headers.get("host", "")
+    return origin != "null" and urlsplit(origin).netloc == host
+
+
+def safe_next(target: str | None, default: str = "/") -> str:
+    """`next` only as a path of this site."""
+    if not target or not target.startswith("/") or target.startswith(("//", "/\\")) or "\\" in target:
+        return default
+    return target if target.isprintable() else default

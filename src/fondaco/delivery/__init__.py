@@ -1,0 +1,1 @@
+"""Delivery: entitlements, the library, and every reveal."""

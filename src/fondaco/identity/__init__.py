@@ -1,0 +1,1 @@
+"""Identity: users, sessions, second factor, API keys, roles and THE permission table."""

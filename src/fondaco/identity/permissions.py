@@ -1,0 +1,68 @@
+"""THE permission table: what each role may do. Every route names one of these permissions.
+
+Roles: anonymous; customer (any signed-in user); seller.owner, seller.manager, seller.fulfilment,
+seller.finance, seller.read_only (a member of a seller's team); staff.support, staff.ops, staff.finance,
+staff.admin, staff.auditor; api_key (a seller's key that was given the permission).
+"""
+
+_SELLERS = frozenset(
+    {"seller.owner", "seller.manager", "seller.fulfilment", "seller.finance", "seller.read_only"}
+)
+_STAFF = frozenset({"staff.support", "staff.ops", "staff.finance", "staff.admin", "staff.auditor"})
+
+
+def _seller(*roles: str, key: bool = True) -> frozenset[str]:
+    return frozenset(f"seller.{r}" for r in roles) | ({"api_key"} if key else frozenset[str]())
+
+
+def _staff(*roles: str) -> frozenset[str]:
+    return frozenset(f"staff.{r}" for r in roles)
+
+
+PERMISSIONS: dict[str, frozenset[str]] = {
+    "public.see": frozenset({"anonymous"}),  # catalogue, sign-in, static files, health
+    "provider.deliver": frozenset({"anonymous"}),  # webhooks: the signature decides
+    "cart.use": frozenset({"anonymous"}),  # one's own cart, guest or signed in
+    # A customer's own things; the WHERE clause says whose.
+    "account.own": frozenset({"customer"}),
+    "wallet.own": frozenset({"customer"}),
+    "orders.buy": frozenset({"customer"}),
+    "orders.own": frozenset({"customer"}),
+    "library.own": frozenset({"customer"}),
+    "library.reveal": frozenset({"customer"}),
+    "store.open": frozenset({"customer"}),
+    # The seller desk
+    "seller.see": _SELLERS,
+    "store.edit": _seller("owner", "manager", key=False),
+    "team.see": _SELLERS,
+    "team.edit": _seller("owner", key=False),
+    "api_keys.edit": _seller("owner", "manager", key=False),
+    "catalog.read": _SELLERS | {"api_key"},
+    "catalog.write": _seller("owner", "manager"),
+    "stock.read": _SELLERS | {"api_key"},
+    "stock.write": _seller("owner", "manager", "fulfilment"),
+    "sales.read": _SELLERS | {"api_key"},
+    "balance.read": _seller("owner", "finance", "read_only", "manager"),
+    # The staff console
+    "console.see": _STAFF,
+    "console.orders": _STAFF,
+    "console.people": _STAFF,
+    "console.mails": _staff("support", "ops", "admin", "auditor"),
+    "console.mail_again": _staff("support", "ops", "admin"),
+    "console.inbox": _staff("ops", "finance", "admin", "auditor"),
+    "console.replay": _staff("ops", "admin"),
+    "console.ledger": _staff("finance", "admin", "auditor"),
+    "console.audit": _staff("admin", "auditor"),
+    "console.moderate": _staff("ops", "admin"),
+    "console.cancel_order": _staff("support", "ops", "admin"),
+    "console.roles": _staff("admin"),
+}
+
+ROLES: tuple[str, ...] = (
+    "anonymous",
+    "customer",
+    *sorted(_SELLERS),
+    "api_key",
+    *sorted(_STAFF),
+)
+KEY_SCOPES: tuple[str, ...] = tuple(sorted(p for p, roles in PERMISSIONS.items() if "api_key" in roles))

@@ -1,0 +1,1 @@
+"""Inbox: what arrives unasked, kept once, handled once; backfill and sweepers."""

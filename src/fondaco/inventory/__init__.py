@@ -1,0 +1,1 @@
+"""Inventory: one row per secret; batches that arrive whole or not at all."""

@@ -1,0 +1,1 @@
+"""Ledger: accounts, journals, entries; one verb, post. Nothing else moves money."""

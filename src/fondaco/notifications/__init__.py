@@ -1,0 +1,1 @@
+"""Notifications: mails from versioned templates, caused by events."""

@@ -1,0 +1,1 @@
+"""Orders: carts, quotes, buying, buyer protection, release."""

@@ -1,0 +1,1 @@
+"""Sellers: the parties that list, deliver and are paid; the tenant boundary."""

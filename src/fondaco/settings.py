@@ -1,0 +1,225 @@
+"""Every setting, validated together at the start. Environment variables, `.env`, or secret files."""
+
+import base64
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Mode(StrEnum):
+    """`demo`: the laptop start, everything local. `production`: unsafe defaults refuse to start."""
+
+    DEMO = "demo"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """All settings. Each field's description is its documentation."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, secrets_dir=None, hide_input_in_errors=True
+    )
+
+    fondaco_mode: Annotated[Mode, Field(description="demo or production.")] = Mode.DEMO
+    base_url: Annotated[
+        str,
+        Field(
+            description="Where browsers reach the marketplace; used in every link "
+            "and mail. https in production."
+        ),
+    ] = "http://127.0.0.1:8000"
+    marketplace_name: Annotated[str, Field(description="The name on pages, receipts and mails.")] = "fondaco"
+    currency: Annotated[
+        str, Field(pattern="^[A-Z]{3}$", description="Currency of new listings and wallets (ISO 4217).")
+    ] = "EUR"
+    support_email: Annotated[str, Field(description="Address shown to customers.")] = "support@localhost.test"
+
+    database_url: Annotated[
+        SecretStr,
+        Field(
+            description="PostgreSQL 15 or newer, as the application role "
+            "(owns nothing). May be a transaction pooler."
+        ),
+    ]
+    database_direct_url: Annotated[
+        SecretStr | None,
+        Field(description="The same database without a pooler: LISTEN. Default: database_url."),
+    ] = None
+    database_owner_url: Annotated[
+        SecretStr | None, Field(description="As the owner, for `fondaco migrate` only.")
+    ] = None
+    database_pooled: Annotated[
+        bool, Field(description="database_url is a transaction pooler such as PgBouncer.")
+    ] = False
+    database_pool_size: Annotated[int, Field(ge=2, le=100, description="Connections per process.")] = 6
+
+    secret_key: Annotated[
+        SecretStr,
+        Field(description="At least 32 random bytes, base64: signs cursors, CSRF tokens and guest carts."),
+    ]
+    vault_keys: Annotated[
+        SecretStr,
+        Field(
+            description="Key-encryption keys, newest first: "
+            "`name:base64-of-32-bytes`, comma-separated. Old ones stay "
+            "until rotation is finished."
+        ),
+    ]
+    fingerprint_key: Annotated[
+        SecretStr,
+        Field(
+            description="32 random bytes, base64: recognises a key sold "
+            "twice without keeping its text. Never change it."
+        ),
+    ]
+    signing_key: Annotated[
+        SecretStr, Field(description="Ed25519 private key, 32 bytes base64: signs audit blocks.")
+    ]
+
+    stripe_secret_key: Annotated[SecretStr, Field(description="Stripe's secret key (sk_...).")] = SecretStr(
+        "sk_test_sandbox"
+    )
+    stripe_api_base: Annotated[
+        str | None,
+        Field(description="Base address of the local Stripe sandbox; leave out for Stripe itself."),
+    ] = None
+    stripe_webhook_secrets: Annotated[
+        SecretStr,
+        Field(
+            description="Signing secrets (whsec_...) of the webhook "
+            "endpoint, comma-separated while one is rotated."
+        ),
+    ]
+
+    smtp_host: Annotated[
+        str | None,
+        Field(description="Mail server. Without one, mails are captured and shown in the console."),
+    ] = None
+    smtp_port: Annotated[int, Field(ge=1, le=65535, description="Mail server's port.")] = 587
+    smtp_user: Annotated[str | None, Field(description="Mail account.")] = None
+    smtp_password: Annotated[SecretStr | None, Field(description="Mail account's password.")] = None
+    smtp_starttls: Annotated[bool, Field(description="Use STARTTLS.")] = True
+    mail_from: Annotated[str, Field(description="Sender of all mails.")] = "fondaco <no-reply@localhost.test>"
+
+    blob_url: Annotated[str, Field(description="Where pictures are kept: file:///folder or s3://bucket.")] = (
+        "file://./.fondaco/blobs"
+    )
+    commission_bps: Annotated[
+        int, Field(ge=0, le=5000, description="Marketplace's share of a sale in basis points (1000 = 10 %).")
+    ] = 1000
+    reservation_minutes: Annotated[
+        int,
+        Field(ge=30, le=1440, description="How long a card checkout holds its stock (Stripe's least is 30)."),
+    ] = 30
+    protection_days: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=60,
+            description="Buyer protection: days after delivery until money is released by itself.",
+        ),
+    ] = 3
+    top_up_min: Annotated[int, Field(ge=1, description="Least wallet top-up, minor units.")] = 500
+    top_up_max: Annotated[int, Field(ge=1, description="Largest wallet top-up, minor units.")] = 50_000
+    trusted_proxies: Annotated[
+        str,
+        Field(description="Addresses of reverse proxies whose X-Forwarded-For is believed, comma-separated."),
+    ] = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Settings":
+        faults = list(_faults(self))
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @cached_property
+    def key(self) -> bytes:
+        """The bytes of secret_key."""
+        return base64.b64decode(self.secret_key.get_secret_value())
+
+    @cached_property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        return tuple(
+            s.strip() for s in self.stripe_webhook_secrets.get_secret_value().split(",") if s.strip()
+        )
+
+    @property
+    def direct_dsn(self) -> str:
+        return (self.database_direct_url or self.database_url).get_secret_value()
+
+    @property
+    def production(self) -> bool:
+        return self.fondaco_mode is Mode.PRODUCTION
+
+    @property
+    def secure_cookies(self) -> bool:
+        return self.base_url.startswith("https://")
+
+
+def _key_length(secret: SecretStr) -> int:
+    try:
+        return len(base64.b64decode(secret.get_secret_value(), validate=True))
+    except ValueError:
+        return -1
+
+
+def _faults(s: Settings) -> Iterator[str]:
+    """Everything that is wrong, as sentences."""
+    for name in ("secret_key", "fingerprint_key", "signing_key"):
+        size = _key_length(getattr(s, name))
+        if size < 32 or (name == "signing_key" and size != 32):
+            yield f"{name} must be {'exactly ' if name == 'signing_key' else 'at least '}32 bytes in base64"
+    names: list[str] = []
+    keys: list[str] = []
+    for part in s.vault_keys.get_secret_value().split(","):
+        name, _, encoded = part.strip().partition(":")
+        if not name or _key_length(SecretStr(encoded)) != 32:
+            yield "vault_keys must be name:base64-of-32-bytes, comma-separated"
+            break
+        names.append(name)
+        keys.append(encoded)
+    if len(set(names)) != len(names) or len(set(keys)) != len(keys):
+        yield "vault_keys must not name or hold the same key twice"
+    if not s.webhook_secrets or any(not w.startswith("whsec_") or len(w) < 20 for w in s.webhook_secrets):
+        yield "stripe_webhook_secrets must be one or more whsec_... secrets of at least 20 characters"
+    if not s.base_url.startswith(("http://", "https://")) or s.base_url.endswith("/"):
+        yield "base_url must start with http:// or https:// and not end with a slash"
+    if s.top_up_min > s.top_up_max:
+        yield "top_up_min must not be above top_up_max"
+    if s.production:
+        yield from _production_faults(s)
+
+
+def _production_faults(s: Settings) -> Iterator[str]:
+    if not s.base_url.startswith("https://"):
+        yield "production: base_url must be https"
+    if s.stripe_api_base:
+        yield "production: stripe_api_base points at a sandbox; leave it out"
+    if s.stripe_secret_key.get_secret_value() == "sk_test_sandbox":
+        yield "production: stripe_secret_key is missing"
+    if not s.smtp_host:
+        yield "production: smtp_host is missing; customers would get no mail"
+    if s.support_email.endswith("localhost.test") or "localhost.test" in s.mail_from:
+        yield "production: support_email and mail_from must be real addresses"
+
+
+class BadSettings(Exception):
+    """The configuration cannot be used; the message lists every fault, one a line."""
+
+
+def load() -> Settings:
+    """Settings from the environment; raises BadSettings naming all faults at once."""
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        lines: list[str] = []
+        for e in error.errors():
+            where = ".".join(str(p) for p in e["loc"]).upper()
+            for text in str(e["msg"]).removeprefix("Value error, ").splitlines():
+                lines.append(f"{where}: {text}" if where else text)
+        raise BadSettings("\n".join(lines)) from None

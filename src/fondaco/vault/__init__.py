@@ -1,0 +1,1 @@
+"""Vault: seals and opens secrets with envelope encryption, each bound to its row."""

@@ -1,0 +1,1 @@
+"""Wallets: fundings that bring money in, refunds to where it came from."""

@@ -1,0 +1,58 @@
+-- wallets: money entering from outside (fundings) and going back where it came from (refunds).
+-- What a wallet holds is the ledger's business: account kind 'wallet', owner 'user:<id>'.
+CREATE SCHEMA wallets;
+GRANT USAGE ON SCHEMA wallets TO fondaco_app;
+
+CREATE TABLE wallets.funding (
+  id           uuid PRIMARY KEY,
+  user_id      uuid NOT NULL REFERENCES identity.users,
+  purpose      text NOT NULL CHECK (purpose IN ('top_up', 'order')),
+  group_id     uuid,                                   -- the order group a card checkout pays
+  amount       bigint NOT NULL CHECK (amount > 0),
+  currency     char(3) NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+  state        text NOT NULL,
+  session_id   text UNIQUE,                            -- Stripe Checkout Session
+  session_url  text,
+  intent_id    text UNIQUE,                            -- Stripe PaymentIntent
+  charge_id    text UNIQUE,
+  refunded     bigint NOT NULL DEFAULT 0,
+  refund_pending bigint NOT NULL DEFAULT 0,
+  failure      text,                                   -- in words for the buyer
+  created_at   timestamptz NOT NULL DEFAULT now(),
+  expires_at   timestamptz NOT NULL,
+  succeeded_at timestamptz,
+  called_at    timestamptz,                            -- when the provider was last asked to create it
+  checked_at   timestamptz,                            -- when the provider was last asked how it stands
+  CHECK ((purpose = 'order') = (group_id IS NOT NULL)),
+  CHECK (refunded >= 0 AND refund_pending >= 0 AND refunded + refund_pending <= amount)
+);
+CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON wallets.funding
+  FOR EACH ROW EXECUTE FUNCTION core.guard_state('payment', 'state');
+CREATE INDEX funding_user ON wallets.funding (user_id, created_at DESC, id DESC);
+CREATE INDEX funding_group ON wallets.funding (group_id) WHERE group_id IS NOT NULL;
+CREATE INDEX funding_open ON wallets.funding (created_at) WHERE state IN ('CREATED', 'PROCESSING');
+
+CREATE TABLE wallets.refund (
+  id          uuid PRIMARY KEY,
+  funding_id  uuid NOT NULL REFERENCES wallets.funding,
+  user_id     uuid NOT NULL REFERENCES identity.users,
+  amount      bigint NOT NULL CHECK (amount > 0),
+  currency    char(3) NOT NULL,
+  reason      text NOT NULL,
+  state       text NOT NULL,
+  provider_id text UNIQUE,                             -- Stripe refund
+  attempt     int NOT NULL DEFAULT 0,
+  called_at   timestamptz,
+  failure     text,
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  done_at     timestamptz
+);
+CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON wallets.refund
+  FOR EACH ROW EXECUTE FUNCTION core.guard_state('refund', 'state');
+CREATE INDEX refund_funding ON wallets.refund (funding_id);
+CREATE INDEX refund_open ON wallets.refund (created_at)
+  WHERE state IN ('REQUESTED', 'SENDING', 'UNKNOWN', 'PENDING');
+
+GRANT SELECT, INSERT, UPDATE ON wallets.funding, wallets.refund TO fondaco_app;
+SELECT core.wall('wallets.funding', 'user_id', '');
+SELECT core.wall('wallets.refund', 'user_id', '');

@@ -1,0 +1,107 @@
+"""Shared fixtures: one PostgreSQL per test process, a fresh database per test, the program's parts."""
+
+import base64
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import httpx
+import pytest
+
+from fondaco.core.db import Database
+from fondaco.core.migrate import migrate
+from fondaco.core.web import Parts
+from fondaco.embedded import Endpoints
+from fondaco.settings import Settings
+from tests.support.postgres import Databases, run_cluster
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """Databases cloned from a migrated template."""
+    cluster = run_cluster()
+    try:
+        yield Databases(cluster, lambda endpoints: migrate(endpoints.owner_dsn) and None)
+    finally:
+        cluster.stop()
+        cluster.destroy()
+
+
+@pytest.fixture
+def endpoints(databases: Databases) -> Iterator[Endpoints]:
+    """A fresh, migrated database of this test's own."""
+    with databases.cloned() as found:
+        yield found
+
+
+def key() -> str:
+    return base64.b64encode(os.urandom(32)).decode()
+
+
+def make_settings(endpoints: Endpoints, **changes: object) -> Settings:
+    """Settings that only reach this machine."""
+    values: dict[str, object] = {
+        "database_url": endpoints.app_dsn,
+        "secret_key": key(),
+        "vault_keys": f"k1:{key()}",
+        "fingerprint_key": key(),
+        "signing_key": key(),
+        "stripe_webhook_secrets": "whsec_" + "t" * 32,
+        "stripe_api_base": "http://127.0.0.1:1",
+        "blob_url": "memory://",
+        "base_url": "http://127.0.0.1:8000",
+    }
+    return Settings(_env_file=None, **{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def settings(endpoints: Endpoints) -> Settings:
+    return make_settings(endpoints)
+
+
+@pytest.fixture
+async def db(endpoints: Endpoints) -> AsyncIterator[Database]:
+    """A pool as the application's role."""
+    database = await Database(endpoints.app_dsn, size=10).open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@pytest.fixture
+async def owner(endpoints: Endpoints) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as the database's owner, whom the guards must refuse too."""
+    connection = await asyncpg.connect(endpoints.owner_dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def parts(settings: Settings, db: Database) -> Parts:
+    """The program's parts over this test's database."""
+    from fondaco.app import build_parts
+
+    built = build_parts(settings)
+    built.add(db)
+    built.add(type(built.get(_combiner()))(db))
+    return built
+
+
+def _combiner() -> type:
+    from fondaco.orders.combiner import Combiner
+
+    return Combiner
+
+
+@pytest.fixture
+async def client(settings: Settings, parts: Parts) -> AsyncIterator[httpx.AsyncClient]:
+    """The application in this process, without a socket."""
+    from fondaco.app import create_app
+
+    app = create_app(settings, parts)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=("127.0.0.1", 4000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as found:
+        yield found
