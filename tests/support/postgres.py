@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from fondaco.embedded import Cluster, ClusterError, Endpoints
@@ -64,7 +64,7 @@ class Databases:
         return name, self.cluster.create_database(name, self._template)
 
     @contextlib.contextmanager
-    def cloned(self) -> Iterator[Endpoints]:
+    def cloned(self) -> Generator[Endpoints]:
         """A database for the length of a with block."""
         name, endpoints = self.new()
         try:

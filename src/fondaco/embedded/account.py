@@ -78,14 +78,13 @@ def can_enter(account: Account, folder: Path) -> bool:
     """Whether the account can walk into the folder: tried, not computed, so that ACLs count too."""
     if not account.switch:
         return os.access(folder, os.X_OK)
-    tried = subprocess.run(
+    tried = subprocess.Popen(
         ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)],
         cwd="/",
-        capture_output=True,
-        check=False,
+        stderr=subprocess.DEVNULL,
         **account.popen_options(),
     )
-    return tried.returncode == 0
+    return bool(tried.wait() == 0)
 
 
 def private_folder(path: Path, account: Account) -> Path:

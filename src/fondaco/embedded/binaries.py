@@ -70,6 +70,8 @@ def open_folder(path: Path) -> None:
         path.mkdir(mode=0o711)
     except FileExistsError:
         if path.is_symlink() or path.lstat().st_uid != 0:
-            raise ClusterError(f"{path} must be a folder that belongs to root. Remove it and start again.") from None
+            raise ClusterError(
+                f"{path} must be a folder that belongs to root. Remove it and start again."
+            ) from None
     else:
         path.chmod(0o711)

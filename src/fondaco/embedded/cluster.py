@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from fondaco.embedded import leftovers, roles
-from fondaco.embedded.account import Account, ClusterError, can_enter, choose_account, owner_name, private_folder
+from fondaco.embedded.account import (
+    Account,
+    ClusterError,
+    can_enter,
+    choose_account,
+    owner_name,
+    private_folder,
+)
 from fondaco.embedded.binaries import REACHABLE, open_folder, program_folder
 from fondaco.embedded.configuration import access_rules, settings_text
 from fondaco.embedded.lock import FolderLock
@@ -45,7 +52,7 @@ class Cluster:
     ) -> None:
         self.root = root.absolute()
         self._settings = dict(settings or {})
-        self._say = say or (lambda _: None)
+        self._say: Callable[[str], None] = say or _silently
         self._package = package
         self._keeper: subprocess.Popen[bytes] | None = None
         self._server_pid = 0
@@ -178,7 +185,9 @@ class Cluster:
                 continue
             if len(os.fsencode(base)) + 1 + len(name) + SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES:
                 return private_folder(Path(base) / name, account)
-        raise ClusterError(f"The path {folder} is too long for a socket. Choose a data folder with a shorter path.")
+        raise ClusterError(
+            f"The path {folder} is too long for a socket. Choose a data folder with a shorter path."
+        )
 
     def _initialise(self, home: Path, programs: Path, account: Account, password: str) -> None:
         self._say("Making a new database cluster.")
@@ -253,7 +262,7 @@ class Cluster:
             "account": account.popen_options(),
         }
         keeper = Path(__file__).with_name("keeper.py")
-        # A session of its own: Ctrl-C at the terminal must reach fondaco alone, which then stops things in order.
+        # A session of its own: Ctrl-C must reach fondaco alone, which then stops things in order.
         self._keeper = subprocess.Popen(
             [sys.executable, "-I", "-S", str(keeper), json.dumps(order)],
             stdin=subprocess.PIPE,
@@ -300,7 +309,13 @@ class Cluster:
             raise ClusterError(f"There is no database in {self.root} yet. Run: fondaco up") from error
 
 
+def _silently(_: str) -> None:
+    """Says nothing."""
+
+
 def _environment() -> dict[str, str]:
     """What the server may see of our environment: nothing that carries a secret or changes its language."""
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "SYSTEMROOT", "TEMP", "TMP")}
+    kept = {
+        name: value for name, value in os.environ.items() if name in ("PATH", "SYSTEMROOT", "TEMP", "TMP")
+    }
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}

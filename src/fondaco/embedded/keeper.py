@@ -23,9 +23,13 @@ def main() -> int:
     order = json.loads(sys.argv[1])
     parent = os.getppid()
     ending = threading.Event()
+
+    def end(_signal: int, _frame: Any) -> None:
+        ending.set()
+
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: ending.set())
+            signal.signal(getattr(signal, name), end)
     with open(order["errors"], "wb") as errors:
         server = subprocess.Popen(  # before any thread: the death signal belongs to the thread that forks
             order["command"],
@@ -36,7 +40,8 @@ def main() -> int:
             cwd=order["folder"],
             **_options(order["account"]),
         )
-    print(server.pid, flush=True)
+    sys.stdout.write(f"{server.pid}\n")
+    sys.stdout.flush()
     threading.Thread(target=_wait_for_end_of_input, args=(ending,), daemon=True).start()
     while server.poll() is None:
         if ending.wait(0.2) or (hasattr(signal, "SIGHUP") and os.getppid() != parent):
@@ -62,7 +67,7 @@ def _wait_for_end_of_input(ending: threading.Event) -> None:
     ending.set()
 
 
-def _shut_down(server: "subprocess.Popen[bytes]", program: str, data: str) -> int:
+def _shut_down(server: "subprocess.Popen[Any]", program: str, data: str) -> int:
     """Fast shutdown (rolls back, writes a checkpoint), then immediate, then kill."""
     if sys.platform == "win32":
         control = os.path.join(os.path.dirname(program), "pg_ctl.exe")

@@ -32,7 +32,9 @@ def read_lock_file(data: Path) -> LockFile | None:
 def is_server(pid: int, data: Path) -> bool:
     """Whether the process is alive (no zombie) and really the server of this data folder."""
     if sys.platform == "win32":
-        listed = subprocess.run(["tasklist", "/FI", f"PID eq {pid}"], capture_output=True, text=True, check=False)
+        listed = subprocess.run(
+            ["tasklist", "/FI", f"PID eq {pid}"], capture_output=True, text=True, check=False
+        )
         return "postgres.exe" in listed.stdout
     process = Path(f"/proc/{pid}")
     if Path("/proc/self").exists():
@@ -79,4 +81,6 @@ def end(pid: int, data: Path) -> None:
             if not is_server(pid, data):
                 return
             time.sleep(0.05)
-    raise ClusterError(f"An earlier PostgreSQL (process {pid}) does not end. End it by hand, then start again.")
+    raise ClusterError(
+        f"An earlier PostgreSQL (process {pid}) does not end. End it by hand, then start again."
+    )

@@ -43,7 +43,8 @@ def load_passwords(path: Path) -> dict[str, str]:
         return dict(json.loads(path.read_text()))
     except PermissionError as error:
         raise ClusterError(
-            f"{path} belongs to {owner_name(path)}. Start fondaco as that user, or choose another data folder."
+            f"{path} belongs to {owner_name(path)}. Start fondaco as that user, "
+            "or choose another data folder."
         ) from error
     except ValueError as error:
         raise ClusterError(f"{path} is damaged: without it nobody can sign in to the database.") from error
@@ -53,7 +54,8 @@ def endpoints(passwords: dict[str, str], host: str, port: int, database: str) ->
     """Connection strings for one database; `host` is a socket folder or an address."""
 
     def dsn(role: str) -> str:
-        return f"postgresql://{role}:{passwords[role]}@/{quote(database)}?host={quote(host, safe='')}&port={port}"
+        where = f"host={quote(host, safe='')}&port={port}"
+        return f"postgresql://{role}:{passwords[role]}@/{quote(database)}?{where}"
 
     return Endpoints(owner_dsn=dsn(OWNER), app_dsn=dsn(APP), admin_dsn=dsn(ADMIN))
 
@@ -73,7 +75,8 @@ def ensure(admin_dsn: str, passwords: dict[str, str]) -> None:
 
 def create_database(connection: Any, name: str, template: str | None) -> None:
     """Makes a database owned by the owner role in which the application's role may only connect."""
-    source = checked(template) if template else "template0"
+    # Copying the files is twice as quick as writing the copy to the log, and a clone is never replicated.
+    source = f"{checked(template)} strategy file_copy" if template else "template0"
     _run(connection, f"create database {checked(name)} owner {OWNER} template {source}")
     _run(connection, f"revoke all on database {name} from public")
     _run(connection, f"grant connect on database {name} to {APP}")
