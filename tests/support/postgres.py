@@ -41,9 +41,18 @@ def run_cluster(root: Path | None = None, **settings: str) -> Cluster:
 def sweep() -> None:
     """Deletes what killed test runs left behind: folders whose lock nobody holds any more."""
     for left in Path("/tmp").glob(f"{PREFIX}*"):
-        if (left / "lock").exists():
-            with contextlib.suppress(ClusterError, OSError):
+        with contextlib.suppress(ClusterError, OSError, ValueError):
+            holder = int((left / "lock").read_text())
+            if not _alive(holder):
                 Cluster(left).destroy()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class Databases:

@@ -3,9 +3,12 @@
 import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 
 from fondaco.embedded.account import ClusterError
+
+PATIENCE_SECONDS = 2
 
 
 class FolderLock:
@@ -16,19 +19,23 @@ class FolderLock:
         self._file: int | None = None
 
     def take(self) -> None:
-        """Takes the lock at once or raises ClusterError naming the process that holds it."""
+        """Takes the lock or raises ClusterError naming the process that holds it.
+
+        A killed holder keeps it for a moment while the system clears up: that is waited for.
+        """
         if self._file is not None:
             return
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        try:
-            _lock(file)
-        except OSError as error:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not (free := _lock(file)) and time.monotonic() < until:
+            time.sleep(0.05)
+        if not free:
             holder = os.read(file, 20).decode(errors="replace").strip()
             os.close(file)
             raise ClusterError(
                 f"fondaco already runs with the data in {self._path.parent} (process {holder or 'unknown'}). "
                 "Stop that one first, or choose another folder with --data."
-            ) from error
+            )
         os.ftruncate(file, 0)
         os.write(file, f"{os.getpid()}\n".encode())
         self._file = file
@@ -41,14 +48,23 @@ class FolderLock:
             self._file = None
 
 
-def _lock(file: int) -> None:
+def _lock(file: int) -> bool:
+    """Whether the lock could be taken."""
     if sys.platform == "win32":
         import msvcrt
 
         os.lseek(file, 100, os.SEEK_SET)  # beyond the text, which others must be able to read
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        os.lseek(file, 0, os.SEEK_SET)
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            os.lseek(file, 0, os.SEEK_SET)
     else:
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
