@@ -52,7 +52,7 @@ SYSTEM = Scope("system")
 PUBLIC = Scope("public")
 
 
-async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     for name in ("json", "jsonb"):
         await connection.set_type_codec(
             name,
