@@ -1,0 +1,15 @@
+"""Generated documentation says what the code says now."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+MAKE = runpy.run_path(str(DOCS / "make.py"))
+
+
+@pytest.mark.parametrize("name", sorted(MAKE["PAGES"]))
+def test_generated_page_is_fresh(name: str) -> None:
+    made = MAKE["HEAD"] + MAKE["PAGES"][name]()
+    assert (DOCS / "drawn" / name).read_text() == made, "run: python docs/make.py"
