@@ -1,0 +1,180 @@
+"""The command `fondaco`. Each command loads only what it needs, so that help is quick."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"fondaco {version('fondaco')}"
+
+
+app = App(
+    name="fondaco",
+    help="The marketplace engine for digital goods.",
+    version=_version,
+    result_action="return_value",
+    help_format="plaintext",
+)
+
+Host = Annotated[str, Parameter(help="Address to listen on.")]
+Workers = Annotated[int, Parameter(help="Processes.")]
+
+
+@app.command
+def up(
+    *,
+    fresh: Annotated[bool, Parameter(negative="", help="Delete the data folder and start over.")] = False,
+    yes: Annotated[bool, Parameter(negative="", help="Do not ask before deleting.")] = False,
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int | None, Parameter(help="Port of the marketplace. Default: 8000 or the next free one.")
+    ] = None,
+    web: Annotated[int, Parameter(help="Web processes.")] = 1,
+    workers: Annotated[int, Parameter(help="Worker processes.")] = 1,
+    demo: Annotated[bool, Parameter(help="Fill a demo marketplace on the first start.")] = True,
+    data: Annotated[
+        Path | None, Parameter(help="Data folder. Default: FONDACO_DATA or .fondaco here.")
+    ] = None,
+) -> int:
+    """Start everything on this machine: database, Stripe sandbox, web, worker, demo marketplace."""
+    from rich.console import Console
+
+    from fondaco.embedded import ClusterError
+    from fondaco.up.data import DataFolder, default_folder
+    from fondaco.up.run import Options, Up
+
+    console, errors = Console(), Console(stderr=True)
+    if os.environ.get("DATABASE_URL") or os.environ.get("FONDACO_MODE") == "production":
+        return _fail(
+            "`fondaco up` is the one-machine start with its own database, but DATABASE_URL or production "
+            "mode is set. Run `fondaco migrate`, `fondaco web` and `fondaco worker` instead, or unset them."
+        )
+    if web < 1 or workers < 1 or not (port is None or 0 < port < 65536):
+        return _fail("--web and --workers must be at least 1, --port between 1 and 65535.")
+    folder = DataFolder(data or default_folder())
+    try:
+        if fresh and folder.exists:
+            if not yes and not _confirmed(f"Delete everything in {folder.path}? This cannot be undone."):
+                return _fail("Nothing was deleted.")
+            folder.delete(lambda words: console.print(words, style="dim", markup=False))
+        return Up(Options(folder.path, host, port, web, workers, demo), console).run()
+    except ClusterError as error:
+        errors.print(f"fondaco did not start. {error}", style="bold red", markup=False, highlight=False)
+        return 1
+
+
+@app.command
+def web(*, host: Host = "127.0.0.1", port: int = 8000, workers: Workers = 1) -> int:
+    """Serve pages and API with the settings of the environment."""
+    if _bad_settings():
+        return 1
+    from fondaco.up.web import serve
+
+    serve(host, port, workers)
+    return 0
+
+
+@app.command
+def worker() -> int:
+    """Run jobs: events, mails, releases, imports."""
+    if _bad_settings():
+        return 1
+    from fondaco.worker import main as run_worker
+
+    return run_worker() or 0
+
+
+@app.command(help_flags=[])
+def sandbox(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
+    """Run the local Stripe sandbox alone. `fondaco sandbox --help` lists its options."""
+    from fondaco_sandbox.cli import main as run_sandbox
+
+    return run_sandbox(list(arguments)) or 0
+
+
+@app.command
+def migrate() -> int:
+    """Bring the database to this version, as the owner named by DATABASE_OWNER_URL."""
+    from fondaco.up.local import settings_of_this_machine
+
+    with settings_of_this_machine():
+        owner = os.environ.get("DATABASE_OWNER_URL")
+        if not owner:
+            return _fail("DATABASE_OWNER_URL is missing: migrations run as the owner of the database.")
+        from fondaco.core.migrate import migrate as run_migrations
+
+        done = run_migrations(owner)
+    _out(f"Migrated: {', '.join(done)}" if done else "Nothing to migrate.")
+    return 0
+
+
+@app.command
+def doctor() -> int:
+    """Explain each setting and test each connection."""
+    from fondaco.up.local import settings_of_this_machine
+
+    with settings_of_this_machine():
+        from fondaco.doctor import run_doctor
+
+        return run_doctor()
+
+
+@app.command
+def verify() -> int:
+    """Recompute the books, the stock and every state from scratch and name what is wrong."""
+    from fondaco.up.local import settings_of_this_machine
+
+    with settings_of_this_machine():
+        if _bad_settings():
+            return 1
+        import asyncio
+
+        from fondaco.up.checks import verify_books
+
+        return asyncio.run(verify_books())
+
+
+def main() -> None:
+    """The entry point: runs a command and exits with its code."""
+    from fondaco.embedded.account import ClusterError
+
+    try:
+        sys.exit(app() or 0)
+    except ClusterError as error:
+        sys.exit(_fail(str(error)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _bad_settings() -> bool:
+    """Says all faults of the configuration at once; true when there are any."""
+    from fondaco.settings import BadSettings, load
+
+    try:
+        load()
+    except BadSettings as error:
+        _fail(f"The settings cannot be used:\n{error}\n`fondaco doctor` explains each of them.")
+        return True
+    return False
+
+
+def _confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        _fail("Add --yes to delete without being asked.")
+        return False
+    return input(f"{question} Type yes: ").strip().lower() == "yes"
+
+
+def _fail(words: str) -> int:
+    sys.stderr.write(words + "\n")
+    return 1
+
+
+def _out(words: str) -> None:
+    sys.stdout.write(words + "\n")

@@ -1,0 +1,36 @@
+"""Finding a port nobody uses."""
+
+import socket
+
+from fondaco.embedded import ClusterError
+
+
+class PortTaken(ClusterError):
+    """The port that was asked for is in use."""
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def choose(host: str, wanted: int, *, exactly: bool, taken: frozenset[int] = frozenset()) -> int:
+    """`wanted`, or the next free port within twenty; PortTaken when there is none or `exactly` is asked."""
+    if exactly:
+        if not is_free(host, wanted):
+            raise PortTaken(
+                f"Port {wanted} on {host} cannot be used: another program has it, or it needs more rights. "
+                "Choose another with --port."
+            )
+        return wanted
+    for port in range(wanted, wanted + 20):
+        if port not in taken and is_free(host, port):
+            return port
+    raise PortTaken(f"Ports {wanted} to {wanted + 19} on {host} are all in use. Choose one with --port.")

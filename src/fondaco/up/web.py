@@ -1,0 +1,31 @@
+"""The web process: granian serving the application, each of its workers on a leash."""
+
+from typing import Any
+
+
+def serve(host: str, port: int, workers: int) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    from granian.constants import Interfaces
+    from granian.server import Server
+
+    Server(
+        "fondaco.up.web:application",
+        factory=True,
+        address=host,
+        port=port,
+        workers=workers,
+        interface=Interfaces.ASGI,
+        log_access=False,
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=3,
+    ).serve()
+
+
+def application() -> Any:
+    """The application in one worker process, which ends should its server be killed."""
+    from fondaco.app import create_app
+    from fondaco.up.leash import follow_parent
+
+    follow_parent()
+    return create_app()
