@@ -49,7 +49,8 @@ async def _seal_block(conn: Connection, key: Ed25519PrivateKey) -> int:
     digest = _block_hash(number, place, len(rows), root, previous)
     await conn.execute(
         "INSERT INTO audit.block (number, first_xid, first_id, last_xid, last_id, events, root, previous, "
-        "hash, signature, key_id) VALUES ($1, $2::text::xid8, $3, $4::text::xid8, $5, $6, $7, $8, $9, $10, $11)",
+        "hash, signature, key_id) "
+        "VALUES ($1, $2::text::xid8, $3, $4::text::xid8, $5, $6, $7, $8, $9, $10, $11)",
         number,
         *place,
         len(rows),

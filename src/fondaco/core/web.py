@@ -1,7 +1,8 @@
 """Web glue: the request, permissions at the door, problems as answers, headers on everything."""
 
-from collections.abc import Callable, Mapping
-from ipaddress import ip_address, ip_network
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
@@ -115,7 +116,8 @@ def permit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHan
             raise SecondFactorNeeded()
         return
     if viewer.user_id is None:
-        raise SignInNeeded()
+        # A session that still owes its second factor is nobody yet.
+        raise SecondFactorNeeded() if viewer.session_id else SignInNeeded()
     desks = {r.split(".")[0] for r in allowed}
     mine = {r.split(".")[0] for r in viewer.roles if r != "customer"}
     raise Forbidden() if desks & mine else NotFound()
@@ -241,9 +243,6 @@ class Edge:
         self.origin = settings.base_url
         pay = settings.stripe_api_base or "https://checkout.stripe.com"
         self.csp = CSP.format(pay=pay)
-        self.proxies = [
-            ip_network(p.strip(), strict=False) for p in settings.trusted_proxies.split(",") if p.strip()
-        ]
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -268,20 +267,28 @@ class Edge:
 
         await self.app(scope, receive, with_headers)
 
-    def client_ip(self, call: Request[Any, Any, Any]) -> str:
-        """The caller's address; X-Forwarded-For counts only when a trusted proxy says it."""
-        peer = call.client.host if call.client else ""
-        forwarded = [p.strip() for p in call.headers.get("x-forwarded-for", "").split(",") if p.strip()]
-        while forwarded and self._trusted(peer):
-            peer = forwarded.pop()
-        return peer
 
-    def _trusted(self, peer: str) -> bool:
-        try:
-            address = ip_address(peer)
-        except ValueError:
-            return False
-        return any(address in network for network in self.proxies)
+def client_ip(call: Request[Any, Any, Any], trusted_proxies: str) -> str:
+    """The caller's address; X-Forwarded-For counts only when a trusted proxy says it."""
+    proxies = _networks(trusted_proxies)
+    peer = call.client.host if call.client else ""
+    forwarded = [p.strip() for p in call.headers.get("x-forwarded-for", "").split(",") if p.strip()]
+    while forwarded and _within(peer, proxies):
+        peer = forwarded.pop()
+    return peer
+
+
+@cache
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(p.strip(), strict=False) for p in text.split(",") if p.strip())
+
+
+def _within(peer: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
 
 
 def same_origin(call: Request[Any, Any, Any], base_url: str) -> bool:

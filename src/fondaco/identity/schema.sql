@@ -76,6 +76,14 @@ CREATE TABLE identity.api_key (
 );
 CREATE INDEX api_key_seller ON identity.api_key (seller_id);
 
+-- Networks a user has signed in from: strangers' wrong tries elsewhere do not slow the owner down.
+CREATE TABLE identity.known_place (
+  user_id    uuid NOT NULL REFERENCES identity.users,
+  place_hash bytea NOT NULL,                        -- SHA-256 over user and network
+  seen_at    timestamptz NOT NULL,
+  PRIMARY KEY (user_id, place_hash)
+);
+
 -- A list's filter somebody wants to come back to.
 CREATE TABLE identity.saved_view (
   id         uuid PRIMARY KEY,
@@ -87,6 +95,62 @@ CREATE TABLE identity.saved_view (
   UNIQUE (user_id, list, name)
 );
 
+SELECT core.wall('identity.sessions', 'user_id', '');
+SELECT core.wall('identity.mail_token', 'user_id', '');
+SELECT core.wall('identity.recovery_code', 'user_id', '');
+SELECT core.wall('identity.known_place', 'user_id', '');
+SELECT core.wall('identity.saved_view', 'user_id', '');
+SELECT core.wall('identity.api_key', '', 'seller_id');
+
 GRANT SELECT, INSERT, UPDATE ON identity.users, identity.api_key TO fondaco_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON identity.recovery_code, identity.sessions, identity.mail_token,
-  identity.membership, identity.saved_view TO fondaco_app;
+  identity.membership, identity.known_place, identity.saved_view TO fondaco_app;
+
+-- Who a session's token stands for, in one trip; no row when it stands for nobody (any more).
+-- Being seen is written down every five minutes at most.
+CREATE FUNCTION identity.resolve_session(p_hash bytea, p_now timestamptz)
+RETURNS TABLE (
+  user_id uuid, email text, name text, country text, verified boolean, session_id uuid, mfa boolean,
+  mfa_enrolled boolean, staff_role text, seller_id uuid, seller_role text, seller_name text
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = identity, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  seen timestamptz;
+BEGIN
+  SELECT s.last_seen_at INTO seen FROM sessions s JOIN users u ON u.id = s.user_id
+  WHERE s.token_hash = p_hash AND s.expires_at > p_now AND s.last_seen_at > p_now - interval '24 hours'
+    AND u.banned_at IS NULL;
+  IF NOT FOUND THEN RETURN; END IF;
+  IF seen < p_now - interval '5 minutes' THEN
+    UPDATE sessions SET last_seen_at = p_now WHERE token_hash = p_hash AND last_seen_at = seen;
+  END IF;
+  RETURN QUERY
+    SELECT u.id, u.email, u.name, u.country::text, u.email_verified_at IS NOT NULL, s.id,
+           s.mfa_at IS NOT NULL, u.totp_confirmed_at IS NOT NULL, u.staff_role, m.seller_id, m.role,
+           coalesce(l.name, '')
+    FROM sessions s
+    JOIN users u ON u.id = s.user_id
+    LEFT JOIN membership m ON m.user_id = s.user_id AND m.seller_id = s.seller_id
+    LEFT JOIN sellers.seller l ON l.id = m.seller_id
+    WHERE s.token_hash = p_hash;
+END $$;
+
+-- Which store an API key works for, and what it may do; no row when it is not (or no longer) good.
+CREATE FUNCTION identity.resolve_api_key(p_hash bytea, p_now timestamptz)
+RETURNS TABLE (api_key_id uuid, seller_id uuid, seller_name text, scopes text[])
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = identity, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  UPDATE api_key SET last_used_at = p_now
+  WHERE key_hash = p_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > p_now)
+    AND (last_used_at IS NULL OR last_used_at < p_now - interval '5 minutes');
+  RETURN QUERY
+    SELECT k.id, k.seller_id, l.name, k.scopes
+    FROM api_key k
+    JOIN sellers.seller l ON l.id = k.seller_id
+    JOIN users u ON u.id = k.created_by
+    WHERE k.key_hash = p_hash AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > p_now)
+      AND l.state <> 'CLOSED' AND u.banned_at IS NULL;
+END $$;
+REVOKE ALL ON FUNCTION identity.resolve_session, identity.resolve_api_key FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION identity.resolve_session, identity.resolve_api_key TO fondaco_app;

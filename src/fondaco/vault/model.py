@@ -8,7 +8,7 @@ from fondaco.core.problem import Problem
 
 
 class VaultSealBroken(Problem):
-    """This secret cannot be opened: what is stored was changed or belongs to another row. Support was told."""
+    """This secret cannot be opened: what is stored was changed or is not its own. Please write to support."""
 
     status = 500
     code = "vault_seal_broken"
