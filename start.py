@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Starts fondaco from a checkout with nothing but Python.
+
+python3 start.py                  install what is needed (first time only) and open the marketplace
+python3 start.py test [options]   the whole test suite; options go to pytest, which then runs alone
+python3 start.py COMMAND ...      any command of fondaco, for example: python3 start.py doctor
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+if sys.version_info < (3, 11):  # before anything an older Python could stumble over
+    sys.exit(
+        "fondaco needs Python 3.11 or newer; this is Python %d.%d (%s).\n"
+        "Install a newer Python, or uv, and run: uv run --no-project --python 3.11 start.py"
+        % (sys.version_info[0], sys.version_info[1], sys.executable)
+    )
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+VENV = os.path.join(HERE, ".venv")
+SCRIPTS = os.path.join(VENV, "Scripts" if os.name == "nt" else "bin")
+PYTHON = os.path.join(SCRIPTS, "python.exe" if os.name == "nt" else "python")
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+VENV_HELP = """This Python cannot make virtual environments.
+On Debian and Ubuntu:  sudo apt install python3-venv
+Elsewhere install uv:  https://docs.astral.sh/uv/
+Then run start.py again."""
+
+
+def main(arguments):
+    """Installs what is missing, then becomes the program that was asked for."""
+    if arguments[:1] == ["test"]:
+        install("requirements-test.lock")
+        return test(arguments[1:])
+    install("requirements.lock")
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
+        arguments = ["up", *arguments]
+    return become([PYTHON, "-m", "fondaco", *arguments])
+
+
+def become(command):
+    """Replaces this process where the system can, so that signals reach the program directly."""
+    if os.name == "nt":
+        return subprocess.call(command)
+    sys.stdout.flush()
+    return os.execv(command[0], command)
+    return None
+
+
+def install(lock):
+    """Makes .venv and installs the lock file into it, unless that was done for this very state."""
+    stamp = os.path.join(VENV, "installed-" + lock)
+    state = digest(lock)
+    if os.path.exists(PYTHON) and read(stamp) == state:
+        return
+    began = time.time()
+    uv = shutil.which("uv")
+    if not works(PYTHON):
+        make_venv(uv)
+    say("Installing what fondaco needs. This is done once and takes up to a minute.")
+    if uv:
+        install_with = [uv, "pip", "install", "--quiet", "--python", PYTHON]
+    elif works(PYTHON, "import pip"):
+        install_with = [
+            PYTHON,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-input",
+        ]
+    else:
+        install_with = [sys.executable, "-m", "pip", "--python", PYTHON, "install", "--quiet"]
+    run([*install_with, "--require-hashes", "-r", os.path.join(HERE, lock)])
+    run([*install_with, "--no-deps", "--no-build-isolation", "--editable", HERE])
+    with open(stamp, "w") as file:
+        file.write(state)
+    say("Installed in %d s." % (time.time() - began))
+
+
+def digest(lock):
+    """Changes with the lock file, the project's declaration, and this Python."""
+    found = hashlib.sha256(sys.version.encode())
+    for name in (lock, "pyproject.toml"):
+        with open(os.path.join(HERE, name), "rb") as file:
+            found.update(file.read())
+    return found.hexdigest()
+
+
+def make_venv(uv):
+    """An empty virtual environment: with uv, with venv and pip, or with venv and the system's pip."""
+    if uv:
+        run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, VENV])
+        return
+    if not works(sys.executable, "import venv"):
+        sys.exit(VENV_HELP)
+    if works(sys.executable, "import ensurepip"):
+        run([sys.executable, "-m", "venv", "--clear", VENV])
+    elif works(sys.executable, "import pip"):
+        run([sys.executable, "-m", "venv", "--clear", "--without-pip", VENV])
+    else:
+        sys.exit(VENV_HELP)
+
+
+def works(python, code="pass"):
+    """Whether that Python runs and is new enough, and the line of code succeeds in it."""
+    check = "import sys; assert sys.version_info >= (3, 11); " + code
+    try:
+        return subprocess.call([python, "-c", check], stderr=subprocess.DEVNULL) == 0
+    except OSError:
+        return False
+
+
+def run(command):
+    """Runs a step of the installation; its failure ends everything, after its own words."""
+    code = subprocess.call(command, cwd=HERE)
+    if code != 0:
+        sys.exit("\nThis step failed (exit code %d):\n  %s" % (code, " ".join(command)))
+
+
+def test(options):
+    """Linters, type checker, import contracts and all tests, each told in a summary; 0 when all are well."""
+    chromium = find_chromium()
+    if chromium:
+        os.environ["FONDACO_CHROMIUM"] = chromium
+    pytest = [PYTHON, "-m", "pytest"]
+    if not any(option.startswith("-n") for option in options):
+        pytest += ["-n", "2"]
+    steps = [("pytest", pytest + options)]
+    if not options:
+        steps = [
+            ("ruff", [PYTHON, "-m", "ruff", "check", "."]),
+            ("pyright", [PYTHON, "-m", "pyright"]),
+            ("import contracts", [os.path.join(SCRIPTS, "lint-imports")]),
+            *steps,
+        ]
+    results = []
+    for name, command in steps:
+        say("\n== %s" % name)
+        began = time.time()
+        code = subprocess.call(command, cwd=HERE)
+        results.append((name, code, time.time() - began))
+    say("\n== Summary")
+    for name, code, seconds in results:
+        say("%-17s %-7s %4d s" % (name, "ok" if code == 0 else "FAILED", seconds))
+    if not chromium:
+        say("browser tests     SKIPPED: no Chromium here. Install it and run again.")
+    return 1 if any(code for _, code, _ in results) else 0
+
+
+def find_chromium():
+    """A Chromium or Chrome for the browser tests; installed when we may, None when there is none."""
+    for name in CHROMIUMS:
+        if shutil.which(name):
+            return shutil.which(name)
+    apt = shutil.which("apt-get")
+    if apt and hasattr(os, "geteuid") and os.geteuid() == 0:
+        say("Installing Chromium for the browser tests.")
+        quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+        for step in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "chromium"]):
+            subprocess.call([apt, *step], env=quiet, stdout=subprocess.DEVNULL)
+        if shutil.which("chromium"):
+            return shutil.which("chromium")
+    say("\n*** There is no Chromium here: THE BROWSER TESTS WILL BE SKIPPED. ***")
+    return None
+
+
+def read(path):
+    """The file's text, or None."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def say(words):
+    """One line, at once."""
+    print(words, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
