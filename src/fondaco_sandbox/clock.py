@@ -15,9 +15,13 @@ class Clock:
         self._standing: int | None = None
         self._latest = 0
 
+    def peek_ms(self) -> int:
+        """The moment by which things are due; standing still does not change it."""
+        return time.time_ns() // 1_000_000 + self.offset_ms
+
     def now_ms(self) -> int:
-        real = time.time_ns() // 1_000_000 + self.offset_ms
-        moment = real if self._standing is None else self._standing
+        """The moment to write on things."""
+        moment = self.peek_ms() if self._standing is None else self._standing
         self._latest = max(self._latest, moment)
         return self._latest
 

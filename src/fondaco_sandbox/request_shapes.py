@@ -100,7 +100,13 @@ def _shape(hint: Any, namespace: dict[str, Any], choices: dict[str, list[str]]) 
         text = hint if isinstance(hint, str) else hint.__forward_arg__
         return _shape(eval(text, namespace), namespace, choices)  # noqa: S307 - the SDK's own annotations
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    scalars: dict[Any, str] = {str: "string", int: "integer", bool: "boolean", float: "decimal", Decimal: "decimal"}
+    scalars: dict[Any, str] = {
+        str: "string",
+        int: "integer",
+        bool: "boolean",
+        float: "decimal",
+        Decimal: "decimal",
+    }
     if hint in scalars:
         return scalars[hint]
     if origin is typing.Literal:

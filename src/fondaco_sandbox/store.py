@@ -100,7 +100,9 @@ class Store:
         return body
 
     def get(self, kind: str, object_id: str) -> Obj | None:
-        row = self.db.execute("select body from objects where id = ? and kind = ?", (object_id, kind)).fetchone()
+        row = self.db.execute(
+            "select body from objects where id = ? and kind = ?", (object_id, kind)
+        ).fetchone()
         return json.loads(row["body"]) if row else None
 
     def find(self, object_id: str) -> tuple[str, Obj] | None:
@@ -128,6 +130,11 @@ class Store:
         merged = self.hidden(object_id) | facts
         self.db.execute("update objects set hidden = ? where id = ?", (json.dumps(merged), object_id))
 
+    def all(self, kind: str) -> list[Obj]:
+        """All objects of a kind, oldest first."""
+        rows = self.db.execute("select body from objects where kind = ? order by seq", (kind,))
+        return [json.loads(row["body"]) for row in rows]
+
     def where(self, kind: str, field: str, value: str) -> list[Obj]:
         """All objects of a kind with this value in a top-level field, oldest first."""
         rows = self.db.execute(
@@ -140,14 +147,18 @@ class Store:
 
     def timer(self, due_ms: int, action: str, subject: str) -> None:
         """Have `action` done to the object `subject` when the clock reaches `due_ms`."""
-        self.db.execute("insert into timers (due_ms, action, subject) values (?, ?, ?)", (due_ms, action, subject))
+        self.db.execute(
+            "insert into timers (due_ms, action, subject) values (?, ?, ?)", (due_ms, action, subject)
+        )
 
     def recall(self, name: str, default: Any) -> Any:
         row = self.db.execute("select value from memory where name = ?", (name,)).fetchone()
         return json.loads(row["value"]) if row else default
 
     def remember(self, name: str, value: Any) -> None:
-        self.db.execute("insert or replace into memory (name, value) values (?, ?)", (name, json.dumps(value)))
+        self.db.execute(
+            "insert or replace into memory (name, value) values (?, ?)", (name, json.dumps(value))
+        )
 
     def fact(self, line: Obj) -> None:
         """Keep a fact; it is in the truth file once the transaction is over."""
@@ -169,7 +180,9 @@ class Store:
         self._truth = self.truth_path.open("ab")
 
     def _append_truth(self) -> None:
-        rows = self.db.execute("select seq, line from truth where seq > ? order by seq", (self._written,)).fetchall()
+        rows = self.db.execute(
+            "select seq, line from truth where seq > ? order by seq", (self._written,)
+        ).fetchall()
         if not rows:
             return
         for row in rows:

@@ -1,0 +1,99 @@
+"""The command: read the options, serve until told to stop."""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from fondaco_sandbox.app import App, create_app
+from fondaco_sandbox.resources.webhook_endpoints import LOOPBACK
+from fondaco_sandbox.settings import Settings
+
+_STOP_SECONDS = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the sandbox until SIGTERM or SIGINT; the exit code."""
+    settings = read_options(argv)
+    try:
+        app = create_app(settings)
+    except Exception as error:
+        print(f"The Stripe sandbox cannot open its data in {settings.data}: {error}", file=sys.stderr)
+        return 1
+    code = asyncio.run(_serve(app, settings))
+    sys.stdout.flush()
+    # The server's threads wait for connections that clients keep open; the state is closed, so leave.
+    os._exit(code)
+
+
+def read_options(argv: Sequence[str] | None) -> Settings:
+    parser = argparse.ArgumentParser(prog="fondaco_sandbox", description="A Stripe sandbox for this machine.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=12111, help="port; 0 takes a free one (12111)")
+    parser.add_argument("--data", type=Path, required=True, help="folder for the state and truth.jsonl")
+    parser.add_argument("--webhook-url", help="deliver all events to this address")
+    parser.add_argument("--webhook-secret", help="sign them with this secret (whsec_...)")
+    parser.add_argument("--settle-seconds", type=int, default=5, help="how long late things take (5)")
+    parser.add_argument("--allow-remote", action="store_true", help="take other host names and addresses")
+    given = parser.parse_args(argv)
+    if given.host not in LOOPBACK and not given.allow_remote:
+        parser.error(f"--host {given.host} can be reached from outside; say --allow-remote if you mean that")
+    secret: str | None = given.webhook_secret
+    if secret is not None and (not secret.startswith("whsec_") or len(secret) < 16):
+        parser.error("--webhook-secret must begin with whsec_ and have at least 16 characters")
+    return Settings(
+        data=given.data,
+        host=given.host,
+        port=given.port or free_port(given.host),
+        webhook_url=given.webhook_url,
+        webhook_secret=secret,
+        settle_seconds=given.settle_seconds,
+        allow_remote=given.allow_remote,
+    )
+
+
+def free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+async def _serve(app: App, settings: Settings) -> int:
+    server = Server(
+        app,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        log_enabled=False,
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    print(f"Stripe sandbox at http://{settings.host}:{settings.port} (no real money){_hook(app)}", flush=True)
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        print(f"The Stripe sandbox cannot serve: {serving.exception()}", file=sys.stderr, flush=True)
+        return 1
+    server.stop()
+    await asyncio.wait({serving}, timeout=_STOP_SECONDS)
+    return 0
+
+
+def _hook(app: App) -> str:
+    if app.webhook_secret is None:
+        return ""
+    given = app.settings.webhook_secret is not None
+    return f", events go to {app.settings.webhook_url}" + (
+        "" if given else f", signed with {app.webhook_secret}"
+    )

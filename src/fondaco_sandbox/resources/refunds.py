@@ -1,0 +1,223 @@
+"""Refunds: whole, partial, pending, and those that fail after they seemed done."""
+
+from fondaco_sandbox import ids, money, objects, payments
+from fondaco_sandbox.box import Sandbox
+from fondaco_sandbox.call import Call
+from fondaco_sandbox.cards import by_name
+from fondaco_sandbox.errors import ApiError, invalid, missing, no_such
+from fondaco_sandbox.params import metadata
+from fondaco_sandbox.store import Obj
+from fondaco_sandbox.views import page
+
+_CREATE = ("amount", "charge", "instructions_email", "metadata", "payment_intent", "reason")
+
+
+def create(call: Call) -> Obj:
+    call.only(*_CREATE)
+    box, params = call.box, call.params
+    charge = _charge(call)
+    amount = _amount(charge, params.get("amount"))
+    refund = box.store.insert("refund", _new(call, charge, amount))
+    is_card = charge["payment_method_details"]["type"] == "card"
+    kind = "refund" if is_card else "payment_refund"
+    entry = objects.balance_transaction(box.now(), refund, kind, -amount, 0, 0)
+    entry["description"] = f"REFUND FOR {'CHARGE' if is_card else 'PAYMENT'}"
+    refund["balance_transaction"] = payments.move_money(box, entry)["id"]
+    box.store.save(refund)
+    charge["amount_refunded"] += amount
+    charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+    box.store.save(charge)
+    _write_down(box, "refund.created", refund)
+    box.emit("refund.created", refund)
+    previous: Obj = {"amount_refunded": charge["amount_refunded"] - amount}
+    box.emit("charge.refunded", charge, previous | ({"refunded": False} if charge["refunded"] else {}))
+    action = {"refund_fails": "fail_refund", "refund_pending": "finish_refund"}.get(_later(box, charge), "")
+    if action and refund["status"] != "requires_action":
+        box.later(box.settings.settle_seconds, action, refund["id"])
+        box.on_work()
+    return refund
+
+
+def _charge(call: Call) -> Obj:
+    params = call.params
+    if "charge" in params and "payment_intent" in params:
+        raise invalid("You may only specify one of these parameters: charge, payment_intent.", "charge")
+    charge = call.named("charge", "charge")
+    intent = call.named("payment_intent", "payment_intent")
+    if intent is not None:
+        if intent["status"] != "succeeded":
+            raise ApiError(
+                400, f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.",
+                param="payment_intent",
+            )  # fmt: skip
+        charge = call.box.store.need("charge", intent["latest_charge"])
+    if charge is None:
+        raise missing("charge")
+    if charge["status"] != "succeeded":
+        raise invalid(f"Charge {charge['id']} has not succeeded; it cannot be refunded.", "charge")
+    if charge["disputed"]:
+        raise ApiError(
+            400,
+            f"Charge {charge['id']} has been charged back; cannot issue a refund.",
+            code="charge_disputed",
+        )
+    return charge
+
+
+def _amount(charge: Obj, wanted: int | None) -> int:
+    left: int = charge["amount"] - charge["amount_refunded"]
+    if left == 0:
+        raise ApiError(
+            400,
+            f"Charge {charge['id']} has already been refunded.",
+            code="charge_already_refunded",
+            param="charge",
+        )
+    if wanted is None:
+        return left
+    if wanted < 1:
+        raise invalid("Invalid positive integer", "amount", "parameter_invalid_integer")
+    if wanted > left:
+        asked, rest = money.shown(wanted, charge["currency"]), money.shown(left, charge["currency"])
+        raise invalid(
+            f"Refund amount ({asked}) is greater than unrefunded amount on charge ({rest})", "amount"
+        )
+    return wanted
+
+
+def _later(box: Sandbox, charge: Obj) -> str:
+    """What the card does to refunds."""
+    card = by_name(box.store.hidden(charge["payment_intent"])["card"])
+    return card.later if card else ""
+
+
+def _new(call: Call, charge: Obj, amount: int) -> Obj:
+    params = call.params
+    details = charge["payment_method_details"]
+    kind: str = details["type"]
+    status = "succeeded"
+    if kind != "card" and "instructions_email" in params:
+        status = "requires_action"
+    elif _later(call.box, charge) == "refund_pending":
+        status = "pending"
+    destination: Obj = {
+        "reference": None,
+        "reference_status": "pending",
+        "reference_type": "acquirer_reference_number",
+    }
+    refund: Obj = {
+        "id": ids.new_id("re" if kind == "card" else "pyr"),
+        "object": "refund",
+        "amount": amount,
+        "balance_transaction": None,
+        "charge": charge["id"],
+        "created": call.box.now(),
+        "currency": charge["currency"],
+        "customer": charge["customer"],
+        "customer_account": None,
+        "destination_details": {
+            "type": kind,
+            kind: destination | {"type": "refund"} if kind == "card" else {},
+        },
+        "metadata": metadata(params.get("metadata")),
+        "payment_intent": charge["payment_intent"],
+        "payment_method": charge["payment_method"],
+        "reason": params.get("reason"),
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": status,
+        "transfer_reversal": None,
+    }
+    if "instructions_email" in params:
+        refund["instructions_email"] = params["instructions_email"]
+    if status == "pending":
+        refund["pending_reason"] = "processing"
+    return refund
+
+
+def retrieve(call: Call) -> Obj:
+    return call.object("refund")
+
+
+def update(call: Call) -> Obj:
+    refund = call.object("refund")
+    if "metadata" in call.params:
+        before = refund["metadata"]
+        refund["metadata"] = metadata(call.params["metadata"], before)
+        call.box.store.save(refund)
+        _tell_updated(call.box, refund, {"metadata": before})
+    return refund
+
+
+def list_(call: Call) -> Obj:
+    filters = {"charge": "charge", "payment_intent": "payment_intent"}
+    for name in filters:
+        if name in call.params and call.box.store.get(name, call.params[name]) is None:
+            raise no_such(name, call.params[name], name)
+    return page(call, "refund", "/v1/refunds", filters)
+
+
+def cancel(call: Call) -> Obj:
+    refund = call.object("refund")
+    if refund["status"] != "requires_action":
+        raise invalid(
+            f"You cannot cancel this refund because it has a status of {refund['status']}. Only a refund with the "
+            "status requires_action may be canceled."
+        )
+    return _give_back(call.box, refund, "canceled", "merchant_request")
+
+
+def fail_later(box: Sandbox, refund: Obj) -> None:
+    """A refund that seemed done comes back: the money returns to the balance."""
+    if refund["status"] in ("succeeded", "pending"):
+        _give_back(box, refund, "failed", "expired_or_canceled_card")
+
+
+def finish_later(box: Sandbox, refund: Obj) -> None:
+    """A pending refund is done."""
+    if refund["status"] != "pending":
+        return
+    refund["status"] = "succeeded"
+    refund.pop("pending_reason", None)
+    box.store.save(refund)
+    _write_down(box, "refund.succeeded", refund)
+    _tell_updated(box, refund, {"status": "pending"})
+
+
+def _give_back(box: Sandbox, refund: Obj, status: str, reason: str) -> Obj:
+    charge = box.store.need("charge", refund["charge"])
+    is_card = charge["payment_method_details"]["type"] == "card"
+    kind = "refund_failure" if is_card else "payment_failure_refund"
+    entry = objects.balance_transaction(box.now(), refund, kind, refund["amount"], 0, 0)
+    entry["description"] = "REFUND FAILURE"
+    before = refund["status"]
+    refund |= {"status": status, "failure_reason": reason}
+    refund["failure_balance_transaction"] = payments.move_money(box, entry)["id"]
+    refund.pop("pending_reason", None)
+    box.store.save(refund)
+    charge["amount_refunded"] -= refund["amount"]
+    charge["refunded"] = False
+    box.store.save(charge)
+    _write_down(box, f"refund.{status}", refund)
+    if status == "failed":
+        box.emit("refund.failed", refund)
+    _tell_updated(box, refund, {"status": before})
+    return refund
+
+
+def _tell_updated(box: Sandbox, refund: Obj, previous: Obj) -> None:
+    box.emit("refund.updated", refund, previous)
+    box.emit("charge.refund.updated", refund, previous)
+
+
+def _write_down(box: Sandbox, name: str, refund: Obj) -> None:
+    box.fact(
+        name,
+        refund=refund["id"],
+        charge=refund["charge"],
+        payment_intent=refund["payment_intent"],
+        status=refund["status"],
+        amount=refund["amount"],
+        currency=refund["currency"],
+        metadata=refund["metadata"],
+    )

@@ -1,0 +1,60 @@
+"""What the clock brings: expiry, late payments, disputes, late refunds."""
+
+from collections.abc import Callable
+
+from fondaco_sandbox import payments
+from fondaco_sandbox.box import Cause, Sandbox
+from fondaco_sandbox.resources import disputes, refunds, sessions
+from fondaco_sandbox.store import Obj
+
+
+def _expire_session(box: Sandbox, session: Obj) -> None:
+    if session["status"] == "open":
+        sessions.expire_session(box, session)
+
+
+def _settle_debit(box: Sandbox, intent: Obj) -> None:
+    if intent["status"] != "processing":
+        return
+    intent = payments.settle_debit(box, intent)
+    session_id = box.store.hidden(intent["id"]).get("session")
+    if session_id:
+        sessions.debit_settled(box, box.store.need("checkout.session", session_id), intent)
+
+
+ACTIONS: dict[str, tuple[str, Callable[[Sandbox, Obj], None]]] = {
+    "expire_session": ("checkout.session", _expire_session),
+    "settle_debit": ("payment_intent", _settle_debit),
+    "dispute": ("charge", disputes.open_later),
+    "lose_dispute": ("dispute", disputes.lose_later),
+    "fail_refund": ("refund", refunds.fail_later),
+    "finish_refund": ("refund", refunds.finish_later),
+}
+
+
+def next_due(box: Sandbox) -> int | None:
+    """When the next timer is due, in milliseconds of the sandbox's clock."""
+    return box.store.db.execute("select min(due_ms) from timers").fetchone()[0]
+
+
+def run_due(box: Sandbox) -> int:
+    """Do everything that is due, oldest first, each in its own transaction; how much that was."""
+    done = 0
+    now = box.clock.peek_ms()
+    while True:
+        sql = "select seq, due_ms, action, subject from timers where due_ms <= ? order by due_ms, seq limit 1"
+        row = box.store.db.execute(sql, (now,)).fetchone()
+        if row is None:
+            return done
+        kind, action = ACTIONS[row["action"]]
+        box.cause = Cause()
+        box.clock.stand_at(row["due_ms"])
+        try:
+            with box.store.transaction():
+                box.store.db.execute("delete from timers where seq = ?", (row["seq"],))
+                subject = box.store.get(kind, row["subject"])
+                if subject is not None:
+                    action(box, subject)
+        finally:
+            box.clock.stand_at(None)
+        done += 1
