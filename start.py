@@ -58,6 +58,7 @@ def install(lock):
     if os.path.exists(PYTHON) and read(stamp) == state:
         return
     began = time.time()
+    os.environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     uv = shutil.which("uv")
     if not works(PYTHON):
         make_venv(uv)
@@ -133,12 +134,12 @@ def test(options):
         pytest += ["-n", "2"]
     steps = [("pytest", pytest + options)]
     if not options:
-        steps = [
+        checks = [
             ("ruff", [PYTHON, "-m", "ruff", "check", "."]),
             ("pyright", [PYTHON, "-m", "pyright"]),
             ("import contracts", [os.path.join(SCRIPTS, "lint-imports")]),
-            *steps,
         ]
+        steps = checks + steps
     results = []
     for name, command in steps:
         say("\n== %s" % name)
