@@ -991,7 +991,8 @@ CREATE TABLE ledger.journal (
   actor       text NOT NULL,
   reverses    bigint UNIQUE REFERENCES ledger.journal,
   posted_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-  xid         xid8 NOT NULL DEFAULT pg_current_xact_id()
+  xid         xid8 NOT NULL DEFAULT pg_current_xact_id(),
+  CHECK ((kind = 'reversal') = (reverses IS NOT NULL))
 );
 CREATE INDEX journal_ref ON ledger.journal (ref, id);
 CREATE INDEX journal_kind ON ledger.journal (kind, id);
@@ -1008,7 +1009,7 @@ CREATE TABLE ledger.entry (
   PRIMARY KEY (account_id, slot, version),
   FOREIGN KEY (account_id, currency) REFERENCES ledger.account (id, currency)
 );
-CREATE INDEX entry_journal ON ledger.entry (journal_id);
+CREATE INDEX entry_journal ON ledger.entry (journal_id, account_id);
 
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.entry
   FOR EACH STATEMENT EXECUTE FUNCTION core.deny();
@@ -1025,24 +1026,109 @@ BEGIN
     RAISE EXCEPTION 'journal % does not balance', NEW.id
       USING ERRCODE = '23514', CONSTRAINT = 'journal_balanced';
   END IF;
+  IF NEW.reverses IS NOT NULL AND EXISTS (
+    SELECT 1 FROM ledger.entry WHERE journal_id IN (NEW.id, NEW.reverses)
+    GROUP BY account_id HAVING sum(amount) <> 0) THEN
+    RAISE EXCEPTION 'journal % is not the mirror of what it reverses', NEW.id
+      USING ERRCODE = '23514', CONSTRAINT = 'journal_mirror';
+  END IF;
   RETURN NULL;
 END $$;
 CREATE CONSTRAINT TRIGGER balanced AFTER INSERT ON ledger.journal DEFERRABLE INITIALLY DEFERRED
   FOR EACH ROW EXECUTE FUNCTION ledger.check_journal();
 
--- An entry may only join a journal of its own transaction: nobody adds lines to a closed one.
+-- An entry joins a journal of its own transaction only (nobody adds lines to a closed one), is what its
+-- balance row has just become, and moves an account that this kind of journal may move that way.
 CREATE FUNCTION ledger.check_entry() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  j_kind text;
 BEGIN
-  IF NOT EXISTS (SELECT 1 FROM ledger.journal
-                 WHERE id = NEW.journal_id AND xid = pg_current_xact_id()) THEN
+  SELECT kind INTO j_kind FROM ledger.journal WHERE id = NEW.journal_id AND xid = pg_current_xact_id();
+  IF NOT FOUND THEN
     RAISE EXCEPTION 'journal % is closed', NEW.journal_id
       USING ERRCODE = '23514', CONSTRAINT = 'journal_closed';
+  END IF;
+  IF NOT EXISTS (
+    SELECT 1 FROM ledger.posting_rule p JOIN ledger.account a
+      ON a.id = NEW.account_id AND a.kind = p.account_kind AND NOT a.frozen
+    WHERE p.journal_kind = j_kind AND p.sign = sign(NEW.amount)) THEN
+    RAISE EXCEPTION 'a % journal may not move account % that way', j_kind, NEW.account_id
+      USING ERRCODE = '42501';
+  END IF;
+  IF NOT EXISTS (
+    SELECT 1 FROM ledger.balance b
+    WHERE b.account_id = NEW.account_id AND b.slot = NEW.slot AND b.version = NEW.version
+      AND b.amount = NEW.balance_after AND b.chain = NEW.hash) THEN
+    RAISE EXCEPTION 'entry % of account % is not what its balance says', NEW.version, NEW.account_id
+      USING ERRCODE = '23514', CONSTRAINT = 'entry_is_balance';
   END IF;
   RETURN NEW;
 END $$;
 CREATE TRIGGER same_transaction BEFORE INSERT ON ledger.entry
   FOR EACH ROW EXECUTE FUNCTION ledger.check_entry();
 ALTER TABLE ledger.entry ENABLE ALWAYS TRIGGER same_transaction;
+
+-- A balance row is born empty and moves by one entry at a time.
+CREATE FUNCTION ledger.check_balance() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    IF NEW.amount <> 0 OR NEW.version <> 0 OR NEW.chain <> '\x' OR NOT EXISTS (
+      SELECT 1 FROM ledger.account a JOIN ledger.account_kind k ON k.kind = a.kind
+      WHERE a.id = NEW.account_id AND k.side = NEW.side AND k.floor IS NOT DISTINCT FROM NEW.floor
+        AND NEW.slot >= 0 AND NEW.slot < a.slots) THEN
+      RAISE EXCEPTION 'a balance begins at nothing, as its kind says'
+        USING ERRCODE = '23514', CONSTRAINT = 'balance_birth';
+    END IF;
+  ELSIF (NEW.account_id, NEW.slot, NEW.currency, NEW.side) <> (OLD.account_id, OLD.slot, OLD.currency, OLD.side)
+     OR NEW.floor IS DISTINCT FROM OLD.floor OR NEW.version <> OLD.version + 1 THEN
+    RAISE EXCEPTION 'a balance moves by one entry at a time'
+      USING ERRCODE = '23514', CONSTRAINT = 'balance_by_entry';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER by_entry BEFORE INSERT OR UPDATE ON ledger.balance
+  FOR EACH ROW EXECUTE FUNCTION ledger.check_balance();
+
+-- At commit each move of a balance has its entry: same amount, same place, chained to what was there.
+CREATE FUNCTION ledger.check_move() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT 1 FROM ledger.entry e JOIN ledger.journal j ON j.id = e.journal_id
+    WHERE e.account_id = NEW.account_id AND e.slot = NEW.slot AND e.version = NEW.version
+      AND e.amount * NEW.side = NEW.amount - OLD.amount AND j.xid = pg_current_xact_id()
+      AND NEW.chain = sha256(OLD.chain || int8send(NEW.account_id) || int2send(NEW.slot)
+        || int8send(NEW.version) || int8send(j.id) || int8send(e.amount) || int8send(NEW.amount)
+        || j.fingerprint)) THEN
+    RAISE EXCEPTION 'balance of account % moved without its entry', NEW.account_id
+      USING ERRCODE = '23514', CONSTRAINT = 'balance_by_entry';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER has_entry AFTER UPDATE ON ledger.balance DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION ledger.check_move();
+CREATE TRIGGER never_gone BEFORE DELETE OR TRUNCATE ON ledger.balance
+  FOR EACH STATEMENT EXECUTE FUNCTION core.deny();
+ALTER TABLE ledger.balance ENABLE ALWAYS TRIGGER by_entry;
+ALTER TABLE ledger.balance ENABLE ALWAYS TRIGGER has_entry;
+ALTER TABLE ledger.balance ENABLE ALWAYS TRIGGER never_gone;
+ALTER TABLE ledger.journal ENABLE ALWAYS TRIGGER balanced;
+
+-- An account may be frozen and thawed; what it is never changes.
+CREATE FUNCTION ledger.check_account() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF (NEW.id, NEW.kind, NEW.owner, NEW.currency, NEW.slots)
+     <> (OLD.id, OLD.kind, OLD.owner, OLD.currency, OLD.slots) THEN
+    RAISE EXCEPTION 'what an account is never changes'
+      USING ERRCODE = '23514', CONSTRAINT = 'account_stays';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER stays BEFORE UPDATE ON ledger.account
+  FOR EACH ROW EXECUTE FUNCTION ledger.check_account();
+CREATE TRIGGER never_gone BEFORE DELETE OR TRUNCATE ON ledger.account
+  FOR EACH STATEMENT EXECUTE FUNCTION core.deny();
+ALTER TABLE ledger.account ENABLE ALWAYS TRIGGER stays;
+ALTER TABLE ledger.account ENABLE ALWAYS TRIGGER never_gone;
 
 CREATE FUNCTION ledger.open_account(p_kind text, p_owner text, p_currency text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
@@ -1066,14 +1152,17 @@ BEGIN
   RETURN found_id;
 END $$;
 
--- The one verb. One call is one journal; balance rows are locked in account order. The same key with
--- the same content moves nothing and answers the first journal; with other content it is refused.
+-- The one verb. One call is one journal; legs on the same account are added up, balance rows are locked in
+-- account order. The same key with the same content moves nothing and answers the first journal; with
+-- other content it is refused. The fingerprint is over the legs as entered, so it can be recomputed.
 CREATE FUNCTION ledger.post(p_kind text, p_idem text, p_ref text, p_actor text,
                             p_accounts bigint[], p_amounts bigint[], p_reverses bigint DEFAULT NULL)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
 DECLARE
   j bigint;
-  leg record;
+  accs bigint[];
+  amts bigint[];
+  leg_slot smallint;
   b record;
   fp bytea;
   known bytea;
@@ -1082,7 +1171,10 @@ BEGIN
      OR cardinality(p_accounts) NOT BETWEEN 2 AND 500 THEN
     RAISE EXCEPTION 'a journal has 2 to 500 legs' USING ERRCODE = '22023';
   END IF;
-  fp := sha256(convert_to(jsonb_build_array(p_kind, p_ref, p_accounts, p_amounts, p_reverses)::text, 'UTF8'));
+  SELECT array_agg(acc ORDER BY acc), array_agg(amt ORDER BY acc) INTO accs, amts FROM (
+    SELECT acc, sum(amt)::bigint AS amt FROM unnest(p_accounts, p_amounts) t(acc, amt)
+    GROUP BY acc HAVING sum(amt) <> 0) legs;
+  fp := sha256(convert_to(jsonb_build_array(p_kind, p_ref, accs, amts, p_reverses)::text, 'UTF8'));
   INSERT INTO journal (kind, idem, fingerprint, ref, actor, reverses)
     VALUES (p_kind, p_idem, fp, p_ref, p_actor, p_reverses)
     ON CONFLICT (idem) DO NOTHING RETURNING id INTO j;
@@ -1094,28 +1186,20 @@ BEGIN
     END IF;
     RETURN j;
   END IF;
-  FOR leg IN
-    SELECT t.acc, (j % (SELECT a.slots FROM account a WHERE a.id = t.acc))::smallint AS slot,
-           sum(t.amt)::bigint AS amt
-    FROM unnest(p_accounts, p_amounts) t(acc, amt) GROUP BY t.acc ORDER BY t.acc
-  LOOP
-    CONTINUE WHEN leg.amt = 0;
-    IF NOT EXISTS (
-      SELECT 1 FROM posting_rule p JOIN account a
-        ON a.id = leg.acc AND a.kind = p.account_kind AND NOT a.frozen
-      WHERE p.journal_kind = p_kind AND p.sign = sign(leg.amt)) THEN
-      RAISE EXCEPTION 'a % journal may not move account % that way', p_kind, leg.acc
-        USING ERRCODE = '42501';
+  FOR i IN 1 .. coalesce(cardinality(accs), 0) LOOP
+    SELECT (j % a.slots)::smallint INTO leg_slot FROM account a WHERE a.id = accs[i];
+    IF leg_slot IS NULL THEN
+      RAISE EXCEPTION 'there is no account %', accs[i] USING ERRCODE = '22023';
     END IF;
     UPDATE balance SET
-      amount = amount + leg.amt * side,
+      amount = amount + amts[i] * side,
       version = version + 1,
-      chain = sha256(chain || int8send(leg.acc) || int2send(leg.slot) || int8send(version + 1)
-                     || int8send(j) || int8send(leg.amt) || int8send(amount + leg.amt * side) || fp)
-      WHERE account_id = leg.acc AND slot = leg.slot
+      chain = sha256(chain || int8send(accs[i]) || int2send(leg_slot) || int8send(version + 1)
+                     || int8send(j) || int8send(amts[i]) || int8send(amount + amts[i] * side) || fp)
+      WHERE account_id = accs[i] AND slot = leg_slot
       RETURNING amount, version, currency, chain INTO STRICT b;
     INSERT INTO entry (account_id, slot, version, journal_id, currency, amount, balance_after, hash)
-      VALUES (leg.acc, leg.slot, b.version, j, b.currency, leg.amt, b.amount, b.chain);
+      VALUES (accs[i], leg_slot, b.version, j, b.currency, amts[i], b.amount, b.chain);
   END LOOP;
   RETURN j;
 END $$;
