@@ -119,15 +119,15 @@ class Up:
         self._folder.remember(migrated=digest)
 
     def _seed(self, endpoints: Endpoints, environment: dict[str, str]) -> None:
-        """The demo marketplace, once per data folder. It writes whom to sign in as to standard output."""
+        """The demo marketplace, once per data folder. Its last line says whom to sign in as (JSON)."""
         if not self._options.demo or "seeded" in self._folder.state():
             return
-        if importlib.util.find_spec("fondaco.demo") is None:
+        if importlib.util.find_spec("fondaco.demo.__main__") is None:
             return
         self._say("Filling the demo marketplace. This is done once and takes a moment.")
         owner = {"DATABASE_OWNER_URL": endpoints.owner_dsn}
-        accounts = self._run_once("demo", ["fondaco.demo"], environment | owner)
-        write_private(self._folder.path / "demo.json", accounts)
+        lines = self._run_once("demo", ["fondaco.demo"], environment | owner).strip().splitlines()
+        write_private(self._folder.path / "demo.json", lines[-1] if lines else "[]")
         self._folder.remember(seeded="yes")
 
     def _run_once(self, name: str, command: list[str], environment: dict[str, str]) -> str:
