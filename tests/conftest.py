@@ -50,6 +50,7 @@ def make_settings(endpoints: Endpoints, **changes: object) -> Settings:
         "stripe_api_base": "http://127.0.0.1:1",
         "blob_url": "memory://",
         "base_url": "http://127.0.0.1:8000",
+        "api_rate": 100_000,  # tests of the limit itself set their own
     }
     return Settings(_env_file=None, **{**values, **changes})  # type: ignore[arg-type]
 

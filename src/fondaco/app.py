@@ -71,6 +71,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 
     from fondaco.api.document import openapi_config
     from fondaco.api.idempotency import Idempotency
+    from fondaco.api.limits import Buckets, RateLimit
+    from fondaco.api.metrics import Measure
     from fondaco.pages.errors import render_problem
 
     app = Litestar(
@@ -79,7 +81,9 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         guards=[permit],
         lifespan=[running],
         middleware=[
+            DefineMiddleware(Measure),
             DefineMiddleware(Edge, settings=settings, resolve=resolve),
+            DefineMiddleware(RateLimit, buckets=Buckets(settings.api_rate)),
             DefineMiddleware(Idempotency),
         ],
         csrf_config=CSRFConfig(

@@ -125,6 +125,15 @@ class Settings(BaseSettings):
     ] = 3
     top_up_min: Annotated[int, Field(ge=1, description="Least wallet top-up, minor units.")] = 500
     top_up_max: Annotated[int, Field(ge=1, description="Largest wallet top-up, minor units.")] = 50_000
+    api_rate: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="Calls per second one caller may make to the API of one process; "
+            "three seconds' worth may come at once.",
+        ),
+    ] = 20
     trusted_proxies: Annotated[
         str,
         Field(description="Addresses of reverse proxies whose X-Forwarded-For is believed, comma-separated."),

@@ -1,6 +1,8 @@
 """The OpenAPI 3.1 document of /api/v1, built from the routes and completed by what all of them share."""
 
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import version
 from typing import Any, cast
 
 import msgspec
@@ -10,7 +12,6 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, Contact, License, SecurityScheme, Server
 from litestar.routes import HTTPRoute
 
-from fondaco import __version__
 from fondaco.identity.permissions import PERMISSIONS
 from fondaco.settings import Settings
 
@@ -85,7 +86,7 @@ def openapi_config(settings: Settings) -> OpenAPIConfig:
     """What the framework needs to describe the routes."""
     return OpenAPIConfig(
         title=f"{settings.marketplace_name} API",
-        version=__version__,
+        version=version("fondaco"),
         description=_ABOUT,
         license=License(name="MIT", identifier="MIT"),
         contact=Contact(email=settings.support_email),
@@ -93,7 +94,9 @@ def openapi_config(settings: Settings) -> OpenAPIConfig:
         components=Components(
             security_schemes={
                 "bearer": SecurityScheme(
-                    type="http", scheme="bearer", description="A session token or a seller's API key (fk_...)."
+                    type="http",
+                    scheme="bearer",
+                    description="A session token or a seller's API key (fk_...).",
                 )
             }
         ),
@@ -170,9 +173,7 @@ def _problem_response(status: str, text: str) -> dict[str, Any]:
 
 def _sign(module: str) -> str:
     """A module's own first sentence."""
-    import importlib
-
-    return (importlib.import_module(f"fondaco.{module}").__doc__ or module).strip().partition("\n")[0]
+    return (import_module(f"fondaco.{module}").__doc__ or module).strip().partition("\n")[0]
 
 
 def _structs(base: type[Any] = msgspec.Struct) -> Iterator[type[msgspec.Struct]]:

@@ -278,6 +278,11 @@ def client_ip(call: Request[Any, Any, Any], trusted_proxies: str) -> str:
     return peer
 
 
+def trusts(peer: str, trusted_proxies: str) -> bool:
+    """Whether this address is one of the trusted proxies."""
+    return _within(peer, _networks(trusted_proxies))
+
+
 @cache
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(p.strip(), strict=False) for p in text.split(",") if p.strip())

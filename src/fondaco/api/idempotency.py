@@ -1,0 +1,250 @@
+"""Idempotency keys: the same POST with the same key has its effect once and gets the same answer.
+
+Kept are answers that did something (2xx, 3xx), for a day. A call that was refused changed nothing and
+leaves its key free; so does one that broke. Of answers that hold a secret (routes with `secret=True`)
+only the fact is kept: a repeat answers 409 `already_done`.
+"""
+
+import asyncio
+import hashlib
+from typing import Any, cast
+
+import structlog
+from litestar import Request
+from litestar.datastructures import MutableScopeHeaders
+from litestar.types import ASGIApp, HTTPRequestEvent, Message, Receive, Scope, Send
+
+from fondaco.api.answers import send_problem
+from fondaco.core.db import SYSTEM, Database
+from fondaco.core.problem import Problem
+from fondaco.core.viewer import GUEST, Viewer
+from fondaco.core.web import Parts, TooLarge
+
+log = structlog.get_logger()
+MAX_BODY = 24 * 1024 * 1024
+MAX_KEPT = 1024 * 1024
+KEPT_HOURS = 24
+ABANDONED_S = 120  # a call under way for longer than this belonged to a process that died
+
+
+class BadIdempotencyKey(Problem):
+    """An Idempotency-Key is 1 to 255 visible ASCII characters."""
+
+    status = 422
+    code = "bad_idempotency_key"
+
+
+class IdempotencyKeyReused(Problem):
+    """This Idempotency-Key was used for another call. Use a new key for each intended effect."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+
+class StillUnderWay(Problem):
+    """The first call with this Idempotency-Key is still under way. Ask again in a moment."""
+
+    status = 409
+    code = "still_under_way"
+
+
+class AlreadyDone(Problem):
+    """This was done already. Its answer held a secret and is not kept; use a new Idempotency-Key."""
+
+    status = 409
+    code = "already_done"
+
+
+class Idempotency:
+    """ASGI middleware for POST /api/v1/* that carry an Idempotency-Key."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith("/api/v1/"):
+            await self.app(scope, receive, send)
+            return
+        key = Request[Any, Any, Any](scope).headers.get("idempotency-key")
+        if key is None:
+            await self.app(scope, receive, send)
+            return
+        try:
+            if not 1 <= len(key) <= 255 or not all("!" <= c <= "~" for c in key):
+                raise BadIdempotencyKey()
+            body = await _read(receive)
+            claim = _Claim(scope, key, body)
+            kept = await claim.take()
+        except Problem as problem:
+            await send_problem(problem, scope, receive, send)
+            return
+        if kept is not None:
+            await _replay(kept, send)
+            return
+        await self._first(scope, receive, send, claim, body)
+
+    async def _first(self, scope: Scope, receive: Receive, send: Send, claim: "_Claim", body: bytes) -> None:
+        """Run the call, keep its answer, then send it: what was sent can always be had again."""
+        answer = _Answer(send)
+        finished = False
+        try:
+            await self.app(scope, _again(body, receive), answer)
+            finished = await claim.keep(answer, secret=bool(_opt(scope).get("secret")))
+        finally:
+            if not finished:
+                await asyncio.shield(claim.let_go())
+        await answer.flush()
+
+
+class _Claim:
+    """One key of one actor, for one content."""
+
+    def __init__(self, scope: Scope, key: str, body: bytes) -> None:
+        viewer = cast(Viewer, scope.get("viewer", GUEST))
+        store = f"@{viewer.seller_id}" if viewer.seller_id else ""
+        self.actor = f"{viewer.actor}{store}" if viewer.actor != "guest" else f"guest:{viewer.ip}"
+        self.key = key
+        kind = Request[Any, Any, Any](scope).headers.get("content-type", "")
+        head = "\n".join((scope["method"], scope["path"], scope["query_string"].decode("latin-1"), kind))
+        self.fingerprint = hashlib.sha256(head.encode() + b"\n\n" + body).digest()
+        self.db = cast(Parts, scope["litestar_app"].state.parts).get(Database)
+
+    async def take(self) -> Any:
+        """None: ours to run. Else the kept row. Raises the three refusals."""
+        mine = await self.db.fetchval(
+            SYSTEM,
+            """INSERT INTO core.idempotency AS i (actor, key, fingerprint) VALUES ($1, $2, $3)
+               ON CONFLICT (actor, key) DO UPDATE
+                 SET fingerprint = $3, status = NULL, body = NULL, media_type = NULL, created_at = now()
+                 WHERE i.created_at < now() - make_interval(hours => $4)
+                    OR (i.status IS NULL AND i.fingerprint = $3
+                        AND i.created_at < now() - make_interval(secs => $5))
+               RETURNING true""",
+            self.actor,
+            self.key,
+            self.fingerprint,
+            KEPT_HOURS,
+            ABANDONED_S,
+        )
+        if mine:
+            return None
+        row = await self.db.fetchrow(
+            SYSTEM,
+            "SELECT fingerprint, status, body, media_type FROM core.idempotency WHERE actor = $1 AND key = $2",
+            self.actor,
+            self.key,
+        )
+        if row is None:  # let go between our two looks
+            raise StillUnderWay()
+        if row["fingerprint"] != self.fingerprint:
+            raise IdempotencyKeyReused()
+        if row["status"] is None:
+            raise StillUnderWay()
+        if row["body"] is None:
+            raise AlreadyDone()
+        return row
+
+    async def keep(self, answer: "_Answer", *, secret: bool) -> bool:
+        """Keep the answer when it did something; False when the key stays free."""
+        if not 200 <= answer.status < 400:
+            return False
+        body = None if secret or len(answer.body) > MAX_KEPT else answer.body
+        await self.db.execute(
+            SYSTEM,
+            """UPDATE core.idempotency SET status = $3, body = $4, media_type = $5
+               WHERE actor = $1 AND key = $2 AND fingerprint = $6""",
+            self.actor,
+            self.key,
+            answer.status,
+            body,
+            answer.media_type,
+            self.fingerprint,
+        )
+        return True
+
+    async def let_go(self) -> None:
+        await self.db.execute(
+            SYSTEM,
+            "DELETE FROM core.idempotency WHERE actor = $1 AND key = $2 AND status IS NULL",
+            self.actor,
+            self.key,
+        )
+
+
+class _Answer:
+    """Holds an answer back until it is kept."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._messages: list[Message] = []
+        self.status = 500
+        self.media_type = ""
+        self.body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.media_type = MutableScopeHeaders.from_message(message).get("content-type", "")
+        elif message["type"] == "http.response.body":
+            self.body += message["body"]
+        self._messages.append(message)
+
+    async def flush(self) -> None:
+        for message in self._messages:
+            await self._send(message)
+
+
+def _opt(scope: Scope) -> dict[str, Any]:
+    handler = scope.get("route_handler")
+    return cast(dict[str, Any], getattr(handler, "opt", {}))
+
+
+async def _read(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise TooLarge("The call ended before its content did.")
+        parts.append(message["body"])
+        size += len(message["body"])
+        if size > MAX_BODY:
+            raise TooLarge()
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the content that was read, then whatever follows."""
+    given = False
+
+    async def again() -> Any:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return HTTPRequestEvent(type="http.request", body=body, more_body=False)
+
+    return again
+
+
+async def _replay(row: Any, send: Send) -> None:
+    headers = [
+        (b"content-type", str(row["media_type"]).encode("latin-1")),
+        (b"content-length", str(len(row["body"])).encode()),
+        (b"cache-control", b"no-store"),
+        (b"idempotent-replayed", b"true"),
+    ]
+    start: Any = {"type": "http.response.start", "status": row["status"], "headers": headers}
+    end: Any = {"type": "http.response.body", "body": row["body"], "more_body": False}
+    await send(start)
+    await send(end)
+
+
+async def forget_old_keys(parts: Parts) -> None:
+    """Drop keys older than a day."""
+    await parts.get(Database).execute(
+        SYSTEM,
+        "DELETE FROM core.idempotency WHERE created_at < now() - make_interval(hours => $1)",
+        KEPT_HOURS,
+    )
