@@ -39,7 +39,12 @@ def read_options(argv: Sequence[str] | None) -> Settings:
     parser.add_argument("--port", type=int, default=12111, help="port; 0 takes a free one (12111)")
     parser.add_argument("--data", type=Path, required=True, help="folder for the state and truth.jsonl")
     parser.add_argument("--webhook-url", help="deliver all events to this address")
-    parser.add_argument("--webhook-secret", help="sign them with this secret (whsec_...)")
+    parser.add_argument(
+        "--webhook-secret",
+        default=os.environ.get("SANDBOX_WEBHOOK_SECRET"),
+        help="sign them with this secret (whsec_...); better given as SANDBOX_WEBHOOK_SECRET, "
+        "as everybody on the machine can read a command line",
+    )
     parser.add_argument("--settle-seconds", type=int, default=5, help="how long late things take (5)")
     parser.add_argument("--allow-remote", action="store_true", help="take other host names and addresses")
     given = parser.parse_args(argv)

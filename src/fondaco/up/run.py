@@ -93,9 +93,10 @@ class Up:
         folder = self._folder
         hook = f"http://{_reachable(self._options.host)}:{web_port}/webhooks/stripe"
         arguments = ["--host", "127.0.0.1", "--port", str(port), "--data", str(folder.path / "sandbox")]
-        arguments += ["--webhook-url", hook, "--webhook-secret", environment["STRIPE_WEBHOOK_SECRETS"]]
+        arguments += ["--webhook-url", hook]
+        secret = {"SANDBOX_WEBHOOK_SECRET": environment["STRIPE_WEBHOOK_SECRETS"]}
         log = folder.logs / "sandbox.log"
-        return Child("sandbox", "fondaco_sandbox", arguments, {}, log, f"http://127.0.0.1:{port}/")
+        return Child("sandbox", "fondaco_sandbox", arguments, secret, log, f"http://127.0.0.1:{port}/")
 
     def _web(self, port: int, environment: dict[str, str]) -> Child:
         options = self._options
