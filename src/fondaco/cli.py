@@ -93,9 +93,11 @@ def worker() -> int:
 @app.command(help_flags=[])
 def sandbox(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
     """Run the local Stripe sandbox alone. `fondaco sandbox --help` lists its options."""
-    from fondaco_sandbox.cli import main as run_sandbox
+    import runpy
 
-    return run_sandbox(list(arguments)) or 0
+    sys.argv[1:] = arguments
+    runpy.run_module("fondaco_sandbox", run_name="__main__", alter_sys=True)
+    return 0
 
 
 @app.command
