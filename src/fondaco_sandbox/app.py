@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -116,19 +117,12 @@ def create_app(settings: Settings) -> App:
 
 def hang_up(client: tuple[str, int] | None) -> None:
     """Close the connection to this client at once, without an answer: find its socket among our own."""
-    if client is None:
-        return
     for number in range(3, min(os.sysconf("SC_OPEN_MAX"), 4096)):
         try:
-            copy = socket.socket(fileno=os.dup(number))
-        except OSError:
-            continue
-        with copy:
-            try:
-                if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.getpeername()[:2] == tuple(
-                    client
-                ):
-                    copy.shutdown(socket.SHUT_RDWR)
-                    return
-            except OSError:
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
                 continue
+            with socket.socket(fileno=os.dup(number)) as copy:
+                if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.getpeername()[:2] == client:
+                    copy.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            continue  # closed meanwhile, or a socket that listens

@@ -83,8 +83,11 @@ def _value(shape: Any, raw: Any, path: str) -> Any:
     if "map" in shape:
         if not isinstance(raw, dict):
             raise invalid("Invalid object", path)
-        entries: Obj = raw
-        return {name: _value(shape["map"], value, f"{path}[{name}]") for name, value in entries.items()}
+        entries: Obj = raw  # an empty value unsets its key
+        return {
+            name: value if value == "" else _value(shape["map"], value, f"{path}[{name}]")
+            for name, value in entries.items()
+        }
     if "list" in shape:
         return [_value(shape["list"], item, f"{path}[{n}]") for n, item in enumerate(_items(raw, path))]
     allowed: list[str] = shape["enum"] if "enum" in shape else shapes()["choices"][shape["choice"]]

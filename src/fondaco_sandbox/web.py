@@ -86,7 +86,7 @@ async def read_request(scope: Scope, receive: Receive) -> Request:
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
         body=b"".join(chunks),
-        client=(client[0], client[1]) if client else None,
+        client=(client[0], int(client[1])) if client else None,  # granian gives the port as text
     )
 
 

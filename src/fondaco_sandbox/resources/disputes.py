@@ -74,6 +74,7 @@ def _new(box: Sandbox, charge: Obj, amount: int) -> Obj:
             "has_evidence": False,
             "past_due": False,
             "submission_count": 0,
+            "submission_method": "not_submitted",
         },
         "is_charge_refundable": False,
         "livemode": False,
