@@ -24,7 +24,7 @@ def read_email(faults: dict[str, str], text: str, name: str = "email") -> str:
 
 def read_line(faults: dict[str, str], name: str, text: str, least: int, most: int) -> str:
     """One line of `least` to `most` characters without control characters, spaces tidied."""
-    plain = " ".join(text.split(" ")).strip()
+    plain = " ".join(word for word in text.split(" ") if word)
     if not plain.isprintable():
         faults[name] = "Use letters, digits and signs only, on one line."
     elif not least <= len(plain) <= most:

@@ -34,7 +34,7 @@ async def sign_in(db: Database, viewer: Viewer, *, email: str, password: str) ->
     user_id: UUID = user["id"] if user else _NOBODY
     account = await _account_limit(db, address, user_id, viewer.ip)
     await slow_down(db, account, *by_place("sign_in", viewer.ip, 100))
-    if not await passwords.matches(user and user["password_hash"], password) or user is None:
+    if not await passwords.matches(user["password_hash"] if user else None, password) or user is None:
         async with db.transaction(SYSTEM) as conn:
             await record(conn, "session.failed", f"user:{user['id'] if user else 'unknown'}", "guest")
         raise WrongCredentials()
@@ -110,8 +110,8 @@ async def list_sessions(db: Database, viewer: Viewer) -> list[SessionRow]:
     """Where this user is signed in, latest first."""
     rows = await db.fetch(
         viewer.as_user,
-        "SELECT id, created_at, last_seen_at, expires_at, ip, user_agent, mfa_at IS NOT NULL AS second_factor, "
-        "id IS NOT DISTINCT FROM $2 AS current FROM identity.sessions "
+        "SELECT id, created_at, last_seen_at, expires_at, ip, user_agent, "
+        "mfa_at IS NOT NULL AS second_factor, id IS NOT DISTINCT FROM $2 AS current FROM identity.sessions "
         "WHERE user_id = $1 AND expires_at > $3 AND last_seen_at > $3 - interval '24 hours' "
         "ORDER BY last_seen_at DESC, id DESC",
         viewer.user(),

@@ -1,6 +1,11 @@
 """Sellers: rows, errors and the onboarding machine."""
 
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
 from fondaco.core.machine import Machine, Move
+from fondaco.core.problem import Problem
 
 SELLER = Machine(
     "seller",
@@ -13,3 +18,69 @@ SELLER = Machine(
         Move("SUSPENDED", "CLOSED", "admin", "only with settled books"),
     ),
 )
+TEAM_ROLES = ("owner", "manager", "fulfilment", "finance", "read_only")
+
+
+class VerifyFirst(Problem):
+    """Please prove your mail address first: open the link we sent you."""
+
+    status = 403
+    code = "verify_first"
+
+
+class LastOwner(Problem):
+    """A store keeps at least one owner. Make somebody else owner first."""
+
+    status = 409
+    code = "last_owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A store as everybody may see it. `about` is Markdown."""
+
+    id: UUID
+    slug: str
+    name: str
+    about: str
+    support_email: str
+    country: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OwnStore:
+    """A store as its team sees it. `commission_bps` None: the marketplace's; `version` guards edits."""
+
+    id: UUID
+    slug: str
+    name: str
+    about: str
+    support_email: str
+    country: str
+    state: str
+    commission_bps: int | None
+    created_at: datetime
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreName:
+    """A store one works in, with one's role there."""
+
+    seller_id: UUID
+    slug: str
+    name: str
+    role: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person in a store's team."""
+
+    user_id: UUID
+    name: str
+    email: str
+    role: str
+    created_at: datetime
