@@ -22,14 +22,17 @@ pytestmark = [linux_only, pytest.mark.slow]
 class Running:
     """One `fondaco up` without the demo, on a port of its own."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *more: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.said = data.parent / "said.txt"
         with open(self.said, "w") as said:
             self.process = subprocess.Popen(
-                command(data, "--port", str(self.port)), stdout=said, stderr=said, stdin=subprocess.DEVNULL
+                command(data, "--port", str(self.port), *more),
+                stdout=said,
+                stderr=said,
+                stdin=subprocess.DEVNULL,
             )
         wait_until(lambda: "is open" in self.words or self.process.poll() is not None, "the shop opens")
         assert self.process.poll() is None, self.words
@@ -148,14 +151,8 @@ def test_nothing_is_left_when_it_is_killed_and_the_next_start_works(up: Running,
 
 def test_fresh_starts_over(data: Path) -> None:
     before = (data / "secrets.json").read_text()
-    process = subprocess.Popen(
-        command(data, "--fresh", "--yes"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    wait_until(
-        lambda: (data / "state.json").exists() and "base_url" in (data / "state.json").read_text(), "open"
-    )
+    fresh = Running(data, "--fresh", "--yes")
+    assert answers(fresh.url)
     assert (data / "secrets.json").read_text() != before
-    process.terminate()
-    assert process.wait(60) == 0
-    assert process.stdout
-    process.stdout.close()
+    fresh.process.terminate()
+    assert fresh.process.wait(60) == 0
