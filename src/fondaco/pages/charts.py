@@ -14,8 +14,8 @@ from markupsafe import Markup, escape
 
 from fondaco.core.money import Money
 
-_W, _H = 720, 260
-_LEFT, _RIGHT, _TOP, _FOOT = 64, 10, 14, 30
+_W, _H = 480, 220
+_LEFT, _RIGHT, _TOP, _FOOT = 58, 6, 12, 28
 _SERIES = 6
 
 
@@ -68,7 +68,9 @@ def lines(
         body.append(f'<path class="l{tone}" d="{d}"/>')
         for (x, y), label, value in zip(points, labels, one.values, strict=True):
             words = f"{label}, {one.name}: {_full(value, currency)}"
-            body.append(f'<circle class="s{tone}" cx="{x}" cy="{y}" r="3"><title>{escape(words)}</title></circle>')
+            body.append(
+                f'<circle class="s{tone}" cx="{x}" cy="{y}" r="3"><title>{escape(words)}</title></circle>'
+            )
     return frame.svg("".join(body), title, desc)
 
 
@@ -120,8 +122,10 @@ class _Frame:
             y = self.y(tick)
             kind = "zero" if tick == 0 else "grid"
             grid.append(f'<path class="{kind}" d="M{_LEFT} {y}H{_W - _RIGHT}"/>')
-            grid.append(f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{_short(tick, self.currency)}</text>')
-        every = -(-len(self.labels) // 8) if self.labels else 1
+            grid.append(
+                f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{_short(tick, self.currency)}</text>'
+            )
+        every = -(-len(self.labels) // 5) if self.labels else 1
         for i, label in enumerate(self.labels):
             if i % every == 0:
                 grid.append(

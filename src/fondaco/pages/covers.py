@@ -62,7 +62,7 @@ def cover(title: str, kind: str = "", platform: str = "", *, wide: bool = False)
     letters = _lettering(title)
     body += dice.choice(_LAYOUTS)(letters, _clean(platform or kind)[:24], palette, height)
     return Markup(  # noqa: S704 - numbers and colours of our own, texts escaped by _text
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 {height}" width="400" '
+        f'<svg class="cover" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 {height}" width="400" '
         f'height="{height}" aria-hidden="true" focusable="false" '
         f'preserveAspectRatio="xMidYMid slice">{"".join(body)}</svg>'
     )
@@ -76,7 +76,9 @@ def avatar(name: str, size: int = 40) -> Markup:
     words = [word for word in _clean(name).split() if word[0].isalnum()] or ["?"]
     initials = (words[0][0] + (words[1][0] if len(words) > 1 else "")).upper()
     arch = "M6 48V26C6 14 16 13 24 3c8 10 18 11 18 23v22z"
-    shape = dice.choice((f'<path d="{arch}" fill="{palette.far}"/>', f'<circle cx="24" cy="27" r="19" fill="{palette.far}"/>'))
+    shape = dice.choice(
+        (f'<path d="{arch}" fill="{palette.far}"/>', f'<circle cx="24" cy="27" r="19" fill="{palette.far}"/>')
+    )
     ink = palette.near if _luminance(palette.far) < 110 else palette.panel
     return Markup(  # noqa: S704 - as above
         f'<svg class="avatar" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48" width="{size}" '
@@ -179,21 +181,24 @@ def _label(text: str, x: int, y: int, fill: str, anchor: str = "start") -> list[
 def _band(letters: _Lettering, label: str, palette: Palette, height: int) -> list[str]:
     """A dark band along the foot, with a line of gold."""
     step = letters.size * 11 // 10
-    tall = 26 + step * len(letters.lines) + (22 if label else 0)
+    lead = 42 if label else 20
+    tall = lead + step * len(letters.lines) + 10
     top = height - tall
     out = [
         f'<rect y="{top}" width="400" height="{tall}" fill="{palette.panel}"/>',
         f'<rect y="{top}" width="400" height="4" fill="{palette.hot}"/>',
     ]
-    out += _label(label, 24, top + 32, palette.near)
-    return out + _rows(letters, 24, top + (24 if label else 4) + letters.size, "#fffaf0")
+    out += _label(label, 24, top + 31, palette.near)
+    return out + _rows(letters, 24, top + lead + letters.size * 8 // 10, "#fffaf0")
 
 
 def _plate(letters: _Lettering, label: str, palette: Palette, height: int) -> list[str]:
     """A framed plate in the middle, as on an old chart."""
     step = letters.size * 11 // 10
     tall = 34 + step * len(letters.lines) + (24 if label else 0)
-    wide = 46 + max([_units(line) * letters.size * 58 // 100 for line in letters.lines] + [len(label) * 9, 90])
+    wide = 46 + max(
+        [_units(line) * letters.size * 58 // 100 for line in letters.lines] + [len(label) * 9, 90]
+    )
     wide = min(wide, 372)
     left, top = (400 - wide) // 2, (height - tall) // 2
     out = [
@@ -208,8 +213,11 @@ def _plate(letters: _Lettering, label: str, palette: Palette, height: int) -> li
 def _flag(letters: _Lettering, label: str, palette: Palette, height: int) -> list[str]:
     """A banner hung from the upper left, cut like a swallow's tail."""
     step = letters.size * 11 // 10
-    tall = 34 + step * len(letters.lines) + (22 if label else 0)
-    wide = 60 + max([_units(line) * letters.size * 58 // 100 for line in letters.lines] + [len(label) * 9, 110])
+    lead = 40 if label else 18
+    tall = lead + step * len(letters.lines) + 12
+    wide = 60 + max(
+        [_units(line) * letters.size * 58 // 100 for line in letters.lines] + [len(label) * 9, 110]
+    )
     wide = min(wide, 384)
     top = 24
     foot = top + tall
@@ -217,8 +225,8 @@ def _flag(letters: _Lettering, label: str, palette: Palette, height: int) -> lis
         f'<path d="M0 {top}h{wide}l-18 {tall // 2}l18 {tall - tall // 2}H0z" fill="{palette.panel}"/>',
         f'<path d="M0 {foot - 5}h{wide - 3}l3 5H0z" fill="{palette.hot}"/>',
     ]
-    out += _label(label, 24, top + 27, palette.near)
-    return out + _rows(letters, 24, top + (24 if label else 6) + letters.size, "#fffaf0")
+    out += _label(label, 24, top + 28, palette.near)
+    return out + _rows(letters, 24, top + lead + letters.size * 8 // 10, "#fffaf0")
 
 
 _LAYOUTS: tuple[Callable[[_Lettering, str, Palette, int], list[str]], ...] = (_band, _band, _plate, _flag)

@@ -93,7 +93,12 @@ class ListQuery:
         return f"{self.spec.path}?{query}" if query else self.spec.path
 
     def with_(
-        self, *, q: str | None = None, sort: str | None = None, size: int | None = None, view: str | None = None
+        self,
+        *,
+        q: str | None = None,
+        sort: str | None = None,
+        size: int | None = None,
+        view: str | None = None,
     ) -> "ListQuery":
         """The same list changed, back on its first page (a new view keeps its page)."""
         changed = replace(
@@ -115,9 +120,7 @@ class ListQuery:
     def only(self, facet: str, value: str | None) -> "ListQuery":
         """The list with this facet set to one value, or to none."""
         chosen = tuple(p for p in self.chosen if p[0] != facet)
-        return replace(
-            self, chosen=(*chosen, (facet, value)) if value else chosen, after="", before=""
-        )
+        return replace(self, chosen=(*chosen, (facet, value)) if value else chosen, after="", before="")
 
     def cleared(self) -> "ListQuery":
         """The list without text and facets; sort, size and view stay."""

@@ -82,7 +82,12 @@ def _loggia(dice: Dice, p: Palette, h: int) -> list[str]:
         x = i * step
         lit = dice.below(3) == 0
         out.append(_path(ogee(x + 8, h + 10, step - 16, h - floor - 4), p.near if lit else p.sky))
-        out.append(_path(ogee(x + 8 - step // 2, floor - 8, step - 16, floor - 40), p.hot if dice.below(4) == 0 else p.mid))
+        out.append(
+            _path(
+                ogee(x + 8 - step // 2, floor - 8, step - 16, floor - 40),
+                p.hot if dice.below(4) == 0 else p.mid,
+            )
+        )
         out.append(_disc(x, 22, 9, p.near))
     out.append(f'<rect y="{floor}" width="400" height="8" fill="{p.near}"/>')
     return out
@@ -113,11 +118,28 @@ def _sails(dice: Dice, p: Palette, h: int) -> list[str]:
         foot = sea + dice.between(-2, 14)
         tone = dice.choice((p.near, p.hot, p.far, p.panel))
         second = p.hot if tone == p.near else p.near
-        out.append(_path(f"M{x} {foot - 8}V{foot - 8 - size}q{size * 6 // 10} {size * 6 // 10} {size * 7 // 10} {size}z", tone))
-        out.append(_path(f"M{x - 4} {foot - 8}V{foot - 8 - size * 7 // 10}q{-size // 3} {size // 3} {-size * 4 // 10} {size * 7 // 10}z", second))
-        out.append(_path(f"M{x - size // 2} {foot - 4}h{size * 13 // 10}q{-size // 8} {size // 6} {-size // 3} {size // 6}h{-size * 6 // 10}q{-size // 4} 0 {-size // 3} {-size // 6}z", p.panel))
+        out.append(
+            _path(
+                f"M{x} {foot - 8}V{foot - 8 - size}q{size * 6 // 10} {size * 6 // 10} {size * 7 // 10} {size}z",
+                tone,
+            )
+        )
+        out.append(
+            _path(
+                f"M{x - 4} {foot - 8}V{foot - 8 - size * 7 // 10}q{-size // 3} {size // 3} {-size * 4 // 10} {size * 7 // 10}z",
+                second,
+            )
+        )
+        out.append(
+            _path(
+                f"M{x - size // 2} {foot - 4}h{size * 13 // 10}q{-size // 8} {size // 6} {-size // 3} {size // 6}h{-size * 6 // 10}q{-size // 4} 0 {-size // 3} {-size // 6}z",
+                p.panel,
+            )
+        )
     for _ in range(6):
-        out.append(f'<rect x="{dice.below(380)}" y="{dice.between(sea + 12, h - 4)}" width="{dice.between(24, 80)}" height="3" fill="{p.far}"/>')
+        out.append(
+            f'<rect x="{dice.below(380)}" y="{dice.between(sea + 12, h - 4)}" width="{dice.between(24, 80)}" height="3" fill="{p.far}"/>'
+        )
     return out
 
 
@@ -131,8 +153,15 @@ def _lanterns(dice: Dice, p: Palette, h: int) -> list[str]:
         tone = dice.choice((p.near, p.hot))
         out.append(f'<rect x="{x - 1}" width="2" height="{y - size}" fill="{p.near}"/>')
         out.append(f'<circle cx="{x}" cy="{y + size // 3}" r="{size * 2}" fill="{tone}" fill-opacity=".16"/>')
-        out.append(_path(f"M{x - size // 3} {y - size}h{size * 2 // 3}l{size // 2} {size // 2}l{-size // 4} {size * 3 // 2}h{-size * 7 // 6}l{-size // 4} {-size * 3 // 2}z", tone))
-        out.append(f'<path d="M{x - size * 2 // 3} {y - size // 3}h{size * 4 // 3}M{x} {y - size}v{size * 2}" stroke="{p.panel}" stroke-width="2"/>')
+        out.append(
+            _path(
+                f"M{x - size // 3} {y - size}h{size * 2 // 3}l{size // 2} {size // 2}l{-size // 4} {size * 3 // 2}h{-size * 7 // 6}l{-size // 4} {-size * 3 // 2}z",
+                tone,
+            )
+        )
+        out.append(
+            f'<path d="M{x - size * 2 // 3} {y - size // 3}h{size * 4 // 3}M{x} {y - size}v{size * 2}" stroke="{p.panel}" stroke-width="2"/>'
+        )
         out.append(_disc(x, y + size + size // 4, max(size // 6, 3), tone))
     return out
 
@@ -141,8 +170,15 @@ def _stars(dice: Dice, p: Palette, h: int) -> list[str]:
     """A compass rose set in stone."""
     x, y = dice.between(120, 290), h * dice.between(38, 55) // 100
     r = h * 58 // 100
-    out = [_disc(x, y, r, p.far), f'<circle cx="{x}" cy="{y}" r="{r - 14}" fill="none" stroke="{p.near}" stroke-width="2"/>']
-    for turn, long, light, dark in ((22, 62, p.mid, p.sky), (45, 78, p.mid, p.panel), (0, 108, p.near, p.hot)):
+    out = [
+        _disc(x, y, r, p.far),
+        f'<circle cx="{x}" cy="{y}" r="{r - 14}" fill="none" stroke="{p.near}" stroke-width="2"/>',
+    ]
+    for turn, long, light, dark in (
+        (22, 62, p.mid, p.sky),
+        (45, 78, p.mid, p.panel),
+        (0, 108, p.near, p.hot),
+    ):
         reach, waist = r * long // 100, r * long // 700
         for quarter in range(0, 360, 90):
             out.append(
@@ -162,12 +198,28 @@ def _tiles(dice: Dice, p: Palette, h: int) -> list[str]:
     for row in range(-(-h // size)):
         for column in range(400 // size):
             x, y = column * size, row * size
-            back, front = dice.choice(((p.far, p.near), (p.mid, p.hot), (p.sky, p.mid), (p.far, p.panel), (p.hot, p.near), (p.sky, p.near)))
+            back, front = dice.choice(
+                (
+                    (p.far, p.near),
+                    (p.mid, p.hot),
+                    (p.sky, p.mid),
+                    (p.far, p.panel),
+                    (p.hot, p.near),
+                    (p.sky, p.near),
+                )
+            )
             paths.setdefault(back, []).append(f"M{x} {y}h{size}v{size}h-{size}z")
             turn = dice.below(4)
-            corner = ((x, y, size, size, 1), (x + size, y, -size, size, 0), (x + size, y + size, -size, -size, 1), (x, y + size, size, -size, 0))[turn]
+            corner = (
+                (x, y, size, size, 1),
+                (x + size, y, -size, size, 0),
+                (x + size, y + size, -size, -size, 1),
+                (x, y + size, size, -size, 0),
+            )[turn]
             cx, cy, dx, dy, sweep = corner
-            paths.setdefault(front + "+", []).append(f"M{cx} {cy}h{dx}A{size} {size} 0 0 {sweep} {cx} {cy + dy}z")
+            paths.setdefault(front + "+", []).append(
+                f"M{cx} {cy}h{dx}A{size} {size} 0 0 {sweep} {cx} {cy + dy}z"
+            )
     for key in sorted(paths, key=lambda k: k.endswith("+")):
         out.append(_path("".join(paths[key]), key.rstrip("+")))
     return out
@@ -223,7 +275,9 @@ def _poles(dice: Dice, p: Palette, h: int) -> list[str]:
         out.append(_path(stripes, dark))
         out.append(_path(f"M{x - 2} {top}q{wide // 2 + 2} -26 {wide + 4} 0z", dark))
         for n in range(4):
-            out.append(f'<rect x="{x + dice.between(-6, 6)}" y="{foot + 8 + n * 11}" width="{wide}" height="4" fill="{light}" fill-opacity=".55"/>')
+            out.append(
+                f'<rect x="{x + dice.between(-6, 6)}" y="{foot + 8 + n * 11}" width="{wide}" height="4" fill="{light}" fill-opacity=".55"/>'
+            )
     return out
 
 
@@ -232,13 +286,25 @@ def _bridge(dice: Dice, p: Palette, h: int) -> list[str]:
     water = h * 62 // 100
     x, r = dice.between(150, 250), dice.between(64, 92) * h // 300
     out = [_disc(x + dice.between(-110, 110), h * 24 // 100, dice.between(20, 34), p.hot)]
-    out.append(_path(f"M0 {water}V{water - r // 2}L{x - r // 2} {water - r - 44}h{r}L400 {water - r // 2}V{water}z", p.near))
-    out.append(_path(f"M0 {water - r // 2 - 8}L{x - r // 2} {water - r - 54}h{r}L400 {water - r // 2 - 8}v12L{x + r // 2} {water - r - 40}h-{r}L0 {water - r // 2 + 4}z", p.mid))
+    out.append(
+        _path(
+            f"M0 {water}V{water - r // 2}L{x - r // 2} {water - r - 44}h{r}L400 {water - r // 2}V{water}z",
+            p.near,
+        )
+    )
+    out.append(
+        _path(
+            f"M0 {water - r // 2 - 8}L{x - r // 2} {water - r - 54}h{r}L400 {water - r // 2 - 8}v12L{x + r // 2} {water - r - 40}h-{r}L0 {water - r // 2 + 4}z",
+            p.mid,
+        )
+    )
     out.append(f'<rect y="{water}" width="400" height="{h - water}" fill="{p.far}"/>')
     out.append(_path(f"M{x - r} {water}a{r} {r} 0 0 1 {2 * r} 0z", p.sky))
     out.append(f'<path d="M{x - r} {water}a{r} {r} 0 0 0 {2 * r} 0z" fill="{p.hot}" fill-opacity=".75"/>')
     for _ in range(8):
-        out.append(f'<rect x="{dice.below(360)}" y="{dice.between(water + 8, h - 6)}" width="{dice.between(30, 110)}" height="4" fill="{p.mid}"/>')
+        out.append(
+            f'<rect x="{dice.below(360)}" y="{dice.between(water + 8, h - 6)}" width="{dice.between(30, 110)}" height="4" fill="{p.mid}"/>'
+        )
     return out
 
 
@@ -251,7 +317,14 @@ def _terrazzo(dice: Dice, p: Palette, h: int) -> list[str]:
             y = row * 52 + dice.between(-10, 10)
             points = [(0, -1), (1, 0), (0, 1), (-1, 0)]
             reach = [dice.between(8, 26) for _ in points]
-            d = "M" + "L".join(f"{x + px * s + dice.between(-6, 6)} {y + py * s}" for (px, py), s in zip(points, reach, strict=True)) + "z"
+            d = (
+                "M"
+                + "L".join(
+                    f"{x + px * s + dice.between(-6, 6)} {y + py * s}"
+                    for (px, py), s in zip(points, reach, strict=True)
+                )
+                + "z"
+            )
             groups.setdefault(dice.choice((p.far, p.mid, p.near, p.hot, p.panel, p.far)), []).append(d)
     return [_path("".join(parts), tone) for tone, parts in groups.items()]
 
@@ -272,7 +345,9 @@ def _sun(dice: Dice, p: Palette, h: int) -> list[str]:
     out.append(f'<rect y="{y}" width="400" height="{h - y}" fill="{p.panel}"/>')
     for n in range(5):
         wide = 220 - n * 36
-        out.append(f'<rect x="{x - wide // 2}" y="{y + 10 + n * 13}" width="{wide}" height="5" fill="{p.hot if n % 2 else p.near}"/>')
+        out.append(
+            f'<rect x="{x - wide // 2}" y="{y + 10 + n * 13}" width="{wide}" height="5" fill="{p.hot if n % 2 else p.near}"/>'
+        )
     return out
 
 

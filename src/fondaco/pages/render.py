@@ -106,9 +106,7 @@ class Shell:
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def environment(
-    *, site_name: str = "fondaco", now: Callable[[], datetime] = clock.now
-) -> jinja2.Environment:
+def environment(*, site_name: str = "fondaco", now: Callable[[], datetime] = clock.now) -> jinja2.Environment:
     """A new environment over this package's templates. `now` is the clock relative times use."""
     env = jinja2.Environment(
         loader=jinja2.PackageLoader("fondaco.pages", "templates"),
