@@ -12,7 +12,7 @@ def test_life_of_a_customer(api: stripe.StripeClient) -> None:
     changed = api.v1.customers.update(made.id, {"name": "Buyer", "metadata": {"tier": "", "since": "2026"}})
     assert changed.name == "Buyer"
     assert changed.metadata is not None
-    assert dict(changed.metadata.items()) == {"user": "7", "since": "2026"}
+    assert changed.metadata.to_dict() == {"user": "7", "since": "2026"}
     assert api.v1.customers.retrieve(made.id).address.city == "Venice"  # type: ignore[union-attr]
     gone = api.v1.customers.delete(made.id)
     assert gone.deleted is True
@@ -29,7 +29,7 @@ def test_update_event_says_what_was_before(api: stripe.StripeClient) -> None:
     made = api.v1.customers.create({"email": "old@example.com"})
     api.v1.customers.update(made.id, {"email": "new@example.com"})
     event = api.v1.events.list({"type": "customer.updated"}).data[0]
-    assert event.data.previous_attributes == {"email": "old@example.com"}
+    assert event.to_dict()["data"]["previous_attributes"] == {"email": "old@example.com"}
     assert event.data.object["email"] == "new@example.com"
 
 
