@@ -10,14 +10,11 @@ import hashlib
 from typing import Any, cast
 
 import structlog
-from litestar import Request
-from litestar.datastructures import MutableScopeHeaders
 from litestar.types import ASGIApp, HTTPRequestEvent, Message, Receive, Scope, Send
 
-from fondaco.api.answers import send_problem
+from fondaco.api.answers import header, parts_of, send_problem, viewer_in
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.problem import Problem
-from fondaco.core.viewer import GUEST, Viewer
 from fondaco.core.web import Parts, TooLarge
 
 log = structlog.get_logger()
@@ -65,7 +62,7 @@ class Idempotency:
         if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith("/api/v1/"):
             await self.app(scope, receive, send)
             return
-        key = Request[Any, Any, Any](scope).headers.get("idempotency-key")
+        key = header(scope, "idempotency-key")
         if key is None:
             await self.app(scope, receive, send)
             return
@@ -100,14 +97,14 @@ class _Claim:
     """One key of one actor, for one content."""
 
     def __init__(self, scope: Scope, key: str, body: bytes) -> None:
-        viewer = cast(Viewer, scope.get("viewer", GUEST))
+        viewer, found = viewer_in(scope), parts_of(scope)
         store = f"@{viewer.seller_id}" if viewer.seller_id else ""
         self.actor = f"{viewer.actor}{store}" if viewer.actor != "guest" else f"guest:{viewer.ip}"
         self.key = key
-        kind = Request[Any, Any, Any](scope).headers.get("content-type", "")
-        head = "\n".join((scope["method"], scope["path"], scope["query_string"].decode("latin-1"), kind))
+        kind = header(scope, "content-type") or ""
+        head = "\n".join((found["method"], found["path"], found["query_string"].decode("latin-1"), kind))
         self.fingerprint = hashlib.sha256(head.encode() + b"\n\n" + body).digest()
-        self.db = cast(Parts, scope["litestar_app"].state.parts).get(Database)
+        self.db = cast(Parts, found["litestar_app"].state.parts).get(Database)
 
     async def take(self) -> Any:
         """None: ours to run. Else the kept row. Raises the three refusals."""
@@ -130,7 +127,8 @@ class _Claim:
             return None
         row = await self.db.fetchrow(
             SYSTEM,
-            "SELECT fingerprint, status, body, media_type FROM core.idempotency WHERE actor = $1 AND key = $2",
+            """SELECT fingerprint, status, body, media_type FROM core.idempotency
+               WHERE actor = $1 AND key = $2""",
             self.actor,
             self.key,
         )
@@ -184,7 +182,7 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self.media_type = MutableScopeHeaders.from_message(message).get("content-type", "")
+            self.media_type = header(message, "content-type") or ""
         elif message["type"] == "http.response.body":
             self.body += message["body"]
         self._messages.append(message)
@@ -195,8 +193,7 @@ class _Answer:
 
 
 def _opt(scope: Scope) -> dict[str, Any]:
-    handler = scope.get("route_handler")
-    return cast(dict[str, Any], getattr(handler, "opt", {}))
+    return cast(dict[str, Any], getattr(parts_of(scope).get("route_handler"), "opt", {}))
 
 
 async def _read(receive: Receive) -> bytes:

@@ -7,14 +7,13 @@ keeps one caller from crowding out the others.
 import math
 import time
 from dataclasses import dataclass
-from typing import cast
 
 from litestar.datastructures import MutableScopeHeaders
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from fondaco.api.answers import send_problem
+from fondaco.api.answers import send_problem, viewer_in
 from fondaco.core.problem import TooMany
-from fondaco.core.viewer import GUEST, Viewer
+from fondaco.core.viewer import Viewer
 
 MAX_ACTORS = 50_000
 
@@ -43,7 +42,7 @@ class Buckets:
         self._left: dict[str, tuple[float, float]] = {}  # actor -> tokens, when
 
     def take(self, viewer: Viewer, now: float) -> tuple[int, int, int]:
-        """Take one token: (limit, whole tokens left or -1 when there was none, seconds until full or next)."""
+        """Take one token: (limit, whole tokens left or -1 for none, seconds until full or the next)."""
         kind, name = _actor(viewer)
         limit = LIMITS[kind]
         rate = self._per_second * limit.rate
@@ -84,8 +83,7 @@ class RateLimit:
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self.app(scope, receive, send)
             return
-        viewer = cast(Viewer, scope.get("viewer", GUEST))
-        limit, left, reset = self.buckets.take(viewer, time.monotonic())
+        limit, left, reset = self.buckets.take(viewer_in(scope), time.monotonic())
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -5,6 +5,7 @@ import time
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from fondaco.api.answers import parts_of
 from fondaco.core.db import SYSTEM, Database
 
 REGISTRY = CollectorRegistry()
@@ -64,7 +65,7 @@ class Measure:
         try:
             await self.app(scope, receive, watched)
         finally:
-            route = str(scope.get("path_template", ""))
+            route = str(parts_of(scope).get("path_template", ""))
             REQUESTS.labels(route, scope["method"], str(status)).inc()
             SECONDS.labels(route).observe(time.perf_counter() - began)
 

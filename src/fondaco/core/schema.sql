@@ -99,3 +99,28 @@ BEGIN
   RETURN greatest(1, ceil(extract(epoch FROM
     r.window_start + make_interval(secs => p_window_seconds) - clock_timestamp()))::int);
 END $$;
+
+-- When each periodic job last began. Unlogged: after a crash everything is simply due.
+CREATE UNLOGGED TABLE core.schedule (
+  name     text PRIMARY KEY,
+  last_run timestamptz NOT NULL
+);
+
+-- Claims a run of a periodic job by the database's clock: 0 when it is the caller's to run now, else
+-- the seconds until anybody may. Of several workers asking together one gets it.
+CREATE FUNCTION core.claim_run(p_name text, p_every float8) RETURNS float8
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = core, pg_temp AS $$
+DECLARE
+  due timestamptz;
+BEGIN
+  SELECT last_run + make_interval(secs => p_every) INTO due FROM schedule WHERE name = p_name;
+  IF due > clock_timestamp() THEN
+    RETURN extract(epoch FROM due - clock_timestamp());
+  END IF;
+  INSERT INTO schedule AS s VALUES (p_name, clock_timestamp())
+  ON CONFLICT (name) DO UPDATE SET last_run = clock_timestamp()
+    WHERE s.last_run + make_interval(secs => p_every) <= clock_timestamp();
+  RETURN CASE WHEN FOUND THEN 0 ELSE p_every END;
+END $$;
+REVOKE ALL ON FUNCTION core.claim_run FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION core.claim_run TO fondaco_app;
