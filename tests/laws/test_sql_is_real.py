@@ -9,7 +9,7 @@ import asyncpg
 from fondaco.embedded import Endpoints
 from tests.laws.source import trees
 
-STATEMENT = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH)\s", re.IGNORECASE)
+STATEMENT = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH)\s")
 NOT_OURS = ("embedded", "migrations", "demo")
 
 
