@@ -25,7 +25,11 @@ def serve(host: str, port: int, workers: int) -> None:
 def application() -> Any:
     """The application in one worker process, which ends should its server be killed."""
     from fondaco.app import create_app
+    from fondaco.logs import setup_logs
+    from fondaco.settings import load
     from fondaco.up.leash import follow_parent
 
     follow_parent()
-    return create_app()
+    settings = load()
+    setup_logs(settings)
+    return create_app(settings)
