@@ -21,7 +21,6 @@ import procrastinate
 import structlog
 from procrastinate import exceptions, jobs, retry
 
-from fondaco.app import build_parts
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.web import Parts
@@ -193,16 +192,29 @@ async def _serve(queue: procrastinate.App, stop: asyncio.Event) -> None:
             await asyncio.sleep(1)
 
 
-async def run(settings: Settings, work: Work | None = None, stop: asyncio.Event | None = None) -> None:
-    """Work until told to stop (SIGTERM, SIGINT, or the event given)."""
+def build_parts(settings: Settings) -> Parts:
+    """The program's parts with a pool that fits the worker, not yet opened."""
+    from fondaco.app import build_parts
+
+    size = max(settings.database_pool_size, CONCURRENCY + 4)
+    parts = build_parts(settings.model_copy(update={"database_pool_size": size}))
+    parts.add(settings)
+    return parts
+
+
+async def run(
+    settings: Settings,
+    work: Work | None = None,
+    parts: Parts | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Work until told to stop (SIGTERM, SIGINT, or the event given). `parts` are opened and closed here."""
     todo = work or collect()
+    parts = parts or build_parts(settings)
     stop = stop or asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    size = max(settings.database_pool_size, CONCURRENCY + 4)
-    parts = build_parts(settings.model_copy(update={"database_pool_size": size}))
-    parts.add(settings)
     db = parts.get(Database)
     queue = build_queue(settings.direct_dsn, parts, todo.tasks)
     periodic: list[Periodic] = [

@@ -28,9 +28,13 @@ async def defer(
     `lock`: jobs with the same lock run one after another. `queueing_lock`: while one such job waits,
     another is not added.
     """
+    values = ("default", task, 0, lock, queueing_lock, dict(args), at)
+    if queueing_lock is None:
+        await connection.execute(_DEFER, *values)
+        return
+    await connection.execute("SAVEPOINT deferring")  # a lock already held must not spoil the caller
     try:
-        async with connection.transaction():  # a savepoint: a lock already held must not spoil the caller
-            await connection.execute(_DEFER, "default", task, 0, lock, queueing_lock, dict(args), at)
+        await connection.execute(_DEFER, *values)
     except asyncpg.UniqueViolationError:
-        if queueing_lock is None:
-            raise
+        await connection.execute("ROLLBACK TO SAVEPOINT deferring")
+    await connection.execute("RELEASE SAVEPOINT deferring")
