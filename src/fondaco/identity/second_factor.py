@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 from typing import cast
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import segno
@@ -48,7 +49,8 @@ async def start_second_factor(
         )
         if kept is None:
             raise AlreadyProtected()
-    uri = TOTP(secret).provisioning_uri(viewer.email, issuer_name=settings.marketplace_name)
+    label = quote(f"{settings.marketplace_name}:{viewer.email}", safe="")
+    uri = f"otpauth://totp/{label}?{urlencode({'secret': secret, 'issuer': settings.marketplace_name})}"
     svg = segno.make(uri, error="m", micro=False).svg_inline(
         scale=4, border=4, light="#fff", title="QR code for your authenticator app"
     )

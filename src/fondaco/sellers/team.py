@@ -75,7 +75,8 @@ async def change_role(db: Database, viewer: Viewer, *, user_id: UUID, role: str)
         await _lock(conn, seller_id)
         await _keep_an_owner(conn, seller_id, user_id, role)
         changed = await conn.fetchval(
-            "UPDATE identity.membership SET role = $3 WHERE seller_id = $1 AND user_id = $2 RETURNING user_id",
+            "UPDATE identity.membership SET role = $3 "
+            "WHERE seller_id = $1 AND user_id = $2 RETURNING user_id",
             seller_id,
             user_id,
             role,
