@@ -62,10 +62,12 @@ def up(
         if fresh and folder.exists:
             if not yes and not _confirmed(f"Delete everything in {folder.path}? This cannot be undone."):
                 return _fail("Nothing was deleted.")
-            folder.delete(lambda words: console.print(words, style="dim", markup=False))
+            folder.delete(lambda words: console.print(words, style="dim", markup=False, soft_wrap=True))
         return Up(Options(folder.path, host, port, web, workers, demo), console).run()
     except ClusterError as error:
-        errors.print(f"fondaco did not start. {error}", style="bold red", markup=False, highlight=False)
+        errors.print(
+            f"fondaco did not start. {error}", style="bold red", markup=False, highlight=False, soft_wrap=True
+        )
         return 1
 
 

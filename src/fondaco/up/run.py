@@ -213,7 +213,7 @@ class Up:
             return []
 
     def _say(self, words: str) -> None:
-        self._console.print(words, style="dim", markup=False, highlight=False)
+        self._console.print(words, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def _reachable(host: str) -> str:
