@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from fondaco.core.problem import Problem
 
 
@@ -59,8 +61,7 @@ class SignedIn:
     second_factor_needed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRow:
+class SessionRow(msgspec.Struct, frozen=True):
     """A place where a user is signed in. `id` names it and opens nothing."""
 
     id: UUID
@@ -90,8 +91,7 @@ class SecondFactorOn:
     recovery_codes: tuple[str, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
+class ApiKey(msgspec.Struct, frozen=True):
     """A store's API key as lists show it."""
 
     id: UUID
@@ -112,8 +112,7 @@ class NewApiKey:
     prefix: str
 
 
-@dataclass(frozen=True, slots=True)
-class SavedView:
+class SavedView(msgspec.Struct, frozen=True):
     """A list's filter kept under a name; `query` is the part of the address after '?'."""
 
     id: UUID

@@ -1,8 +1,9 @@
 """Sellers: rows, errors and the onboarding machine."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+
+import msgspec
 
 from fondaco.core.machine import Machine, Move
 from fondaco.core.problem import Problem
@@ -35,8 +36,7 @@ class LastOwner(Problem):
     code = "last_owner"
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(msgspec.Struct, frozen=True):
     """A store as everybody may see it. `about` is Markdown."""
 
     id: UUID
@@ -48,8 +48,7 @@ class Store:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class OwnStore:
+class OwnStore(msgspec.Struct, frozen=True):
     """A store as its team sees it. `commission_bps` None: the marketplace's; `version` guards edits."""
 
     id: UUID
@@ -64,8 +63,7 @@ class OwnStore:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoreName:
+class StoreName(msgspec.Struct, frozen=True):
     """A store one works in, with one's role there."""
 
     seller_id: UUID
@@ -75,8 +73,7 @@ class StoreName:
     current: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """A person in a store's team."""
 
     user_id: UUID
