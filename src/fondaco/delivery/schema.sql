@@ -34,7 +34,32 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON delivery.revea
 ALTER TABLE delivery.reveal ENABLE ALWAYS TRIGGER append_only;
 
 GRANT SELECT ON delivery.entitlement TO fondaco_app;
-GRANT UPDATE (revealed_at) ON delivery.entitlement TO fondaco_app;
-GRANT SELECT, INSERT ON delivery.reveal TO fondaco_app;
+GRANT SELECT ON delivery.reveal TO fondaco_app;
 SELECT core.wall('delivery.entitlement', 'buyer_id', 'seller_id');
 SELECT core.wall('delivery.reveal', 'user_id', '');
+
+-- The owner asks for the secret: noted first, handed out sealed. No row: not this user's, or revoked.
+-- From the first time on the unit is consumed and can never be sold again.
+CREATE FUNCTION delivery.reveal_unit(p_entitlement uuid, p_user uuid, p_ip text, p_user_agent text, p_actor text)
+RETURNS TABLE (unit_id uuid, key_id uuid, sealed bytea, first_time boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = delivery, pg_temp AS $$
+DECLARE
+  e entitlement;
+BEGIN
+  SELECT * INTO e FROM entitlement t
+    WHERE t.id = p_entitlement AND t.buyer_id = p_user AND t.revoked_at IS NULL FOR UPDATE;
+  IF NOT FOUND THEN RETURN; END IF;
+  INSERT INTO reveal (entitlement_id, user_id, ip, user_agent) VALUES (e.id, p_user, p_ip, p_user_agent);
+  first_time := e.revealed_at IS NULL;
+  IF first_time THEN
+    UPDATE entitlement t SET revealed_at = now() WHERE t.id = e.id;
+    UPDATE inventory.stock_unit u SET state = 'CONSUMED' WHERE u.id = e.unit_id AND u.state = 'SOLD';
+  END IF;
+  PERFORM audit.record('secret.revealed', 'entitlement:' || e.id, p_actor, jsonb_build_object(
+    'order_id', e.order_id, 'line_id', e.line_id, 'first_time', first_time));
+  SELECT u.id, u.key_id, u.sealed INTO STRICT unit_id, key_id, sealed FROM inventory.stock_unit u
+    WHERE u.id = e.unit_id;
+  RETURN NEXT;
+END $$;
+REVOKE ALL ON FUNCTION delivery.reveal_unit FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delivery.reveal_unit TO fondaco_app;

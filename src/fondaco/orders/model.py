@@ -1,6 +1,24 @@
-"""Orders: rows, errors and the machines of order, line delivery and escrow."""
+"""Orders: what is bought, errors, and the machines of order, line delivery and escrow."""
 
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from fondaco.core.ids import number, uuid7
 from fondaco.core.machine import Machine, Move
+from fondaco.core.money import Money
+from fondaco.core.problem import Problem
+from fondaco.ledger import InsufficientFunds
+
+MATURITY_DAYS = 3  # from release until a seller's money is payable
+MAX_LINES = 50
+MAX_QUANTITY = 100
 
 ORDER = Machine(
     "order",
@@ -44,3 +62,214 @@ ESCROW = Machine(
         Move("HELD", "REFUNDED", "finance", "back to the buyer; account is 0"),
     ),
 )
+
+
+class SoldOut(Problem):
+    """Somebody was faster: there is not enough stock left. Nothing was charged."""
+
+    status = 409
+    code = "sold_out"
+
+
+class PriceChanged(Problem):
+    """A price changed since you saw it. Nothing was charged; look at the new price and confirm it."""
+
+    status = 409
+    code = "price_changed"
+
+
+class NotForSale(Problem):
+    """Something you want to buy is not for sale any more. Nothing was charged."""
+
+    status = 409
+    code = "not_for_sale"
+
+
+class OtherRegion(Problem):
+    """This key does not work in your country. Nothing was charged."""
+
+    status = 409
+    code = "other_region"
+
+
+class OwnGoods(Problem):
+    """You cannot buy from your own store. Nothing was charged."""
+
+    status = 409
+    code = "own_goods"
+
+
+class TooManyUnits(Problem):
+    """That is more than the seller sells in one order. Nothing was charged."""
+
+    status = 409
+    code = "too_many_units"
+
+
+class OtherCurrency(Problem):
+    """Everything in one purchase must have the same currency. Nothing was charged."""
+
+    status = 409
+    code = "other_currency"
+
+
+class PurchaseKeyReused(Problem):
+    """This purchase key was used for another purchase. Nothing was charged; start again from your cart."""
+
+    status = 409
+    code = "purchase_key_reused"
+
+
+class EmptyCart(Problem):
+    """There is nothing in your cart."""
+
+    status = 409
+    code = "empty_cart"
+
+
+class NotWaiting(Problem):
+    """This order does not await a payment any more, so it cannot be cancelled."""
+
+    status = 409
+    code = "not_waiting"
+
+
+class NotDelivered(Problem):
+    """Only a delivered order can be confirmed."""
+
+    status = 409
+    code = "not_delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The marketplace's terms at the moment of a purchase; frozen in its lines."""
+
+    commission_bps: int
+    protection_days: int
+    maturity_days: int = MATURITY_DAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One line somebody wants to buy, with the price (minor units) or price version they saw."""
+
+    listing_id: UUID
+    quantity: int
+    price: int | None = None
+    price_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """Everything `orders.buy` needs to know about one purchase."""
+
+    buyer_id: UUID
+    country: str | None
+    actor: str
+    idem: str
+    currency: str
+    wishes: tuple[Wish, ...]
+    policy: Policy
+    from_cart: bool = False
+    group_id: UUID = field(default_factory=uuid7)
+
+    def fingerprint(self, pay_with: str) -> str:
+        """Of what is asked: the same key with another content is refused."""
+        asked = sorted([str(w.listing_id), w.quantity, w.price, w.price_version] for w in self.wishes)
+        return hashlib.sha256(msgspec.json.encode([pay_with, self.currency, asked])).hexdigest()
+
+    def wire(self, pay_with: str, until: datetime | None = None) -> dict[str, Any]:
+        """The JSON object the database takes."""
+        return {
+            "buyer": self.buyer_id,
+            "country": self.country,
+            "actor": self.actor,
+            "idem": self.idem,
+            "fingerprint": self.fingerprint(pay_with),
+            "group": self.group_id,
+            "number": number("GRP"),
+            "currency": self.currency,
+            "from_cart": self.from_cart,
+            "bps": self.policy.commission_bps,
+            "protection_days": self.policy.protection_days,
+            "maturity_days": self.policy.maturity_days,
+            "until": until,
+            "orders": [{"id": uuid7(), "number": number("ORD")} for _ in self.wishes],
+            "lines": [
+                {
+                    "id": uuid7(),
+                    "listing": w.listing_id,
+                    "quantity": w.quantity,
+                    "price": w.price,
+                    "price_version": w.price_version,
+                }
+                for w in self.wishes
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """A purchase that stands. `again`: it was made before with the same key."""
+
+    group_id: UUID
+    again: bool = False
+
+
+class PayOutcome(StrEnum):
+    """What became of the order group a card funding was for. SOLD_OUT and CANCELLED: the money is in the
+    buyer's wallet and goes back to the card."""
+
+    DELIVERED = "delivered"
+    ALREADY = "already"
+    CANCELLED = "cancelled"
+    SOLD_OUT = "sold_out"
+
+
+def refusal(verdict: str, data: Mapping[str, Any]) -> Problem:
+    """The problem a verdict means, in words that name what and say that nothing was charged."""
+    if verdict == "key_reused":
+        return PurchaseKeyReused()
+    if verdict == "insufficient_funds":
+        has, needs = Money(data["balance"], data["currency"]), Money(data["total"], data["currency"])
+        return InsufficientFunds(
+            f"This costs {needs}, your wallet holds {has}. Top up {needs - has} or pay by card. "
+            "Nothing was charged.",
+            balance=has.minor,
+            total=needs.minor,
+            currency=needs.currency,
+        )
+    lines: Sequence[Mapping[str, Any]] = data["lines"]
+    chosen = [line for line in lines if line["fault"] == verdict]
+    kinds: dict[str, type[Problem]] = {
+        "sold_out": SoldOut,
+        "price_changed": PriceChanged,
+        "unavailable": NotForSale,
+        "region": OtherRegion,
+        "own_goods": OwnGoods,
+        "too_many": TooManyUnits,
+        "currency": OtherCurrency,
+    }
+    words = " ".join(w for line in chosen if (w := difference_in_words(line)))
+    detail = f"{words} Nothing was charged." if words else None
+    return kinds[verdict](detail, lines=[dict(line) for line in lines])
+
+
+def difference_in_words(line: Mapping[str, Any]) -> str:
+    """One sentence about one line that cannot be bought as it was seen; '' when its name may not be told."""
+    title = line.get("title")
+    if not title:
+        return ""
+    if line["fault"] == "price_changed":
+        return f"“{title}” now costs {Money(line['price'], line['currency'])}."
+    if line["fault"] == "sold_out" and line.get("left"):
+        return f"Of “{title}” only {line['left']} are left."
+    words = {
+        "sold_out": f"“{title}” is sold out.",
+        "region": f"“{title}” works in region {line['region']} only, not in your country.",
+        "own_goods": f"“{title}” is sold by your own store.",
+        "too_many": f"Of “{title}” at most {line['max_per_order']} can be bought in one order.",
+        "currency": f"“{title}” is priced in {line['currency']}.",
+    }
+    return words.get(line["fault"], f"“{title}” is not for sale any more.")
