@@ -104,6 +104,16 @@ def test_it_opens_and_stops_at_once_when_told(up: Running, data: Path) -> None:
     assert (data / "secrets.json").exists()
 
 
+def test_told_twice_it_stops_without_waiting(up: Running) -> None:
+    tree = up.tree()
+    os.kill(find(tree, "fondaco web"), signal.SIGSTOP)  # it cannot stop in order
+    up.process.send_signal(signal.SIGINT)
+    wait_until(lambda: "Once more" in up.words, "the first is heard")
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(30) == 130
+    wait_until(lambda: not any(alive(pid) for pid in tree), "everything has ended")
+
+
 def test_a_second_one_on_the_same_data_is_refused(up: Running, data: Path) -> None:
     second = subprocess.run(command(data), capture_output=True, text=True, check=False)
     assert second.returncode == 1

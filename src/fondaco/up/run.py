@@ -168,9 +168,8 @@ class Up:
                 self._cluster.start()
             for child in self._children:
                 for line in child.alarming_lines():
-                    self._console.print(
-                        f"{child.name} | {line}", style="yellow", markup=False, highlight=False
-                    )
+                    words = f"{child.name} | {line}"
+                    self._console.print(words, style="yellow", markup=False, highlight=False, soft_wrap=True)
                 child.revive(self._say)
 
     def _stop(self) -> None:
