@@ -1,1 +1,67 @@
-"""Catalog: products, variants and sellers' listings."""
+"""Catalog: products, their variants, and sellers' listings; the shop's list, search and facets.
+
+A listing is seen by the public only while it is published and its store is open; otherwise it exists for
+its own seller alone. What it is (category, platform, region, edition) is fixed once it was published. Every
+price change raises `price_version`, so that no buyer is charged a price that was not seen.
+"""
+
+from fondaco.catalog.actions import (
+    archive,
+    categories,
+    change_price,
+    create_listing,
+    duplicate,
+    edit,
+    own_listing,
+    own_listings,
+    pause,
+    publish,
+    set_cover,
+)
+from fondaco.catalog.browse import SORTS, BrowseQuery, browse, listing_page, related
+from fondaco.catalog.model import (
+    LOW_STOCK,
+    PLATFORMS,
+    BrowseFacet,
+    BrowseResult,
+    Card,
+    Category,
+    ListingPage,
+    OwnListing,
+    OwnListings,
+    Stock,
+)
+from fondaco.catalog.regions import can_activate, is_country, region_name, regions
+
+__all__ = [
+    "LOW_STOCK",
+    "PLATFORMS",
+    "SORTS",
+    "BrowseFacet",
+    "BrowseQuery",
+    "BrowseResult",
+    "Card",
+    "Category",
+    "ListingPage",
+    "OwnListing",
+    "OwnListings",
+    "Stock",
+    "archive",
+    "browse",
+    "can_activate",
+    "categories",
+    "change_price",
+    "create_listing",
+    "duplicate",
+    "edit",
+    "is_country",
+    "listing_page",
+    "own_listing",
+    "own_listings",
+    "pause",
+    "publish",
+    "region_name",
+    "regions",
+    "related",
+    "set_cover",
+]

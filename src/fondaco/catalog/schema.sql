@@ -2,6 +2,35 @@
 CREATE SCHEMA catalog;
 GRANT USAGE ON SCHEMA catalog TO fondaco_app;
 
+-- Words as the search compares them: without accents, case and ASCII punctuation. What is written and
+-- what is asked go through the same function.
+CREATE FUNCTION catalog.search_text(p_text text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT regexp_replace(regexp_replace(lower(normalize(p_text, NFKD)), U&'[\0300-\036f]+', '', 'g'),
+                        U&'[\0001-\002f\003a-\0040\005b-\0060\007b-\007f]+', ' ', 'g')
+$$;
+
+-- A question to the search: every word must be there, the last one may be only begun.
+CREATE FUNCTION catalog.search_query(p_text text) RETURNS tsquery
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = catalog, pg_catalog, pg_temp AS $$
+  SELECT to_tsquery('simple', coalesce(string_agg(
+      quote_literal(word) || CASE WHEN place = last THEN ':*' ELSE '' END, ' & ' ORDER BY place), ''))
+  FROM (SELECT word, place, max(place) OVER () AS last
+        FROM regexp_split_to_table(search_text(p_text), '\s+') WITH ORDINALITY AS t(word, place)
+        WHERE word <> '' LIMIT 12) words
+$$;
+GRANT EXECUTE ON FUNCTION catalog.search_text, catalog.search_query TO fondaco_app;
+
+-- Whether a key of this region can be activated in this country (NULL: unknown). Equal to
+-- fondaco.catalog.can_activate; a test compares them.
+CREATE FUNCTION catalog.can_activate(p_region text, p_country text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT p_region = 'GLOBAL' OR coalesce(p_region = p_country OR (p_region = 'EU' AND p_country IN (
+    'AT', 'BE', 'BG', 'CY', 'CZ', 'DE', 'DK', 'EE', 'ES', 'FI', 'FR', 'GR', 'HR', 'HU', 'IE', 'IT', 'LT',
+    'LU', 'LV', 'MT', 'NL', 'PL', 'PT', 'RO', 'SE', 'SI', 'SK')), false)
+$$;
+GRANT EXECUTE ON FUNCTION catalog.can_activate TO fondaco_app;
+
 CREATE TABLE catalog.category (
   slug     text PRIMARY KEY,
   name     text NOT NULL,
@@ -54,9 +83,9 @@ CREATE TABLE catalog.listing (
   published_at   timestamptz,
   version        int NOT NULL DEFAULT 1,
   document       tsvector GENERATED ALWAYS AS (
-    setweight(to_tsvector('simple', title), 'A') ||
-    setweight(to_tsvector('simple', platform || ' ' || region || ' ' || edition), 'B') ||
-    setweight(to_tsvector('simple', summary), 'C')) STORED
+    setweight(to_tsvector('simple', catalog.search_text(title)), 'A') ||
+    setweight(to_tsvector('simple', catalog.search_text(platform || ' ' || region || ' ' || edition)), 'B') ||
+    setweight(to_tsvector('simple', catalog.search_text(summary)), 'C')) STORED
 );
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON catalog.listing
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('listing', 'state');
@@ -64,6 +93,7 @@ CREATE INDEX listing_newest ON catalog.listing (published_at DESC, id DESC) WHER
 CREATE INDEX listing_price ON catalog.listing (price, id) WHERE state = 'PUBLISHED';
 CREATE INDEX listing_popular ON catalog.listing (sold DESC, id DESC) WHERE state = 'PUBLISHED';
 CREATE INDEX listing_category ON catalog.listing (category, published_at DESC, id DESC) WHERE state = 'PUBLISHED';
+CREATE INDEX listing_filter ON catalog.listing (platform, region, category) WHERE state = 'PUBLISHED';
 CREATE INDEX listing_seller ON catalog.listing (seller_id, created_at DESC, id DESC);
 CREATE INDEX listing_variant ON catalog.listing (variant_id);
 CREATE INDEX listing_document ON catalog.listing USING gin (document);

@@ -1,0 +1,377 @@
+"""A seller's verbs on its listings. One transaction each; the seller is in every WHERE clause."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from fondaco.audit import record
+from fondaco.catalog import checks
+from fondaco.catalog.checks import Faults
+from fondaco.catalog.keyset import Keyset, checked_limit
+from fondaco.catalog.model import Category, OwnListing, OwnListings
+from fondaco.catalog.pictures import reencode
+from fondaco.core.db import PUBLIC, Connection, Database, Record
+from fondaco.core.ids import uuid7
+from fondaco.core.pagination import Cursors
+from fondaco.core.problem import Conflict, Invalid, NotFound
+from fondaco.core.viewer import Viewer
+from fondaco.integrations.blobs import Blobs
+
+_COLUMNS = """l.id, l.slug, v.product_id, l.kind, l.title, l.summary, l.description, l.activation,
+  l.key_format, l.category, l.platform, l.region, l.edition, l.price, l.currency, l.price_version,
+  l.max_per_order, l.cover, l.state, l.in_stock, l.sold, l.version, l.created_at, l.published_at"""
+_FROM = "FROM catalog.listing l JOIN catalog.variant v ON v.id = l.variant_id"
+_TEXTS = ("title", "summary", "description", "activation", "key_format", "max_per_order")
+_NATURE = ("category", "platform", "region", "edition")  # what it is: fixed once it was published
+_NEWEST = Keyset("own-listings", (("created_at", "l.created_at", "timestamptz"), ("id", "l.id", "uuid")))
+
+
+async def categories(db: Database) -> list[Category]:
+    """The shelves, in their order."""
+    rows = await db.fetch(PUBLIC, "SELECT slug, name FROM catalog.category ORDER BY position, slug")
+    return [Category(r["slug"], r["name"]) for r in rows]
+
+
+async def create_listing(
+    db: Database,
+    viewer: Viewer,
+    *,
+    title: str,
+    category: str,
+    platform: str,
+    region: str,
+    price: int,
+    currency: str,
+    edition: str = "Standard",
+    summary: str = "",
+    description: str = "",
+    activation: str = "",
+    key_format: str = "",
+    max_per_order: int = 10,
+) -> OwnListing:
+    """A new draft; its product and variant are found or made. `price` in minor units of `currency`.
+
+    Raises Invalid with words per field.
+    """
+    given = {
+        "title": title,
+        "summary": summary,
+        "description": description,
+        "activation": activation,
+        "key_format": key_format,
+        "max_per_order": max_per_order,
+        "category": category,
+        "platform": platform,
+        "region": region,
+        "edition": edition,
+    }
+    faults = Faults()
+    clean = _clean(faults, given, [c.slug for c in await categories(db)])
+    amount = checks.price(faults, price)
+    faults.stop()
+    async with db.transaction(viewer.as_seller) as conn:
+        return await _insert(conn, viewer, {**clean, "price": amount, "currency": currency, "cover": None})
+
+
+def _clean(faults: Faults, given: Mapping[str, Any], shelves: Sequence[str]) -> dict[str, Any]:
+    """The given fields, checked; faults are gathered."""
+    readers: dict[str, Callable[[Any], Any]] = {
+        "title": lambda v: checks.line(faults, "title", v, 2, 140),
+        "summary": lambda v: checks.line(faults, "summary", v, 0, 300),
+        "description": lambda v: checks.text(faults, "description", v, 20_000),
+        "activation": lambda v: checks.text(faults, "activation", v, 5_000),
+        "key_format": lambda v: checks.key_format(faults, v),
+        "max_per_order": lambda v: checks.whole(faults, "max_per_order", v, 1, 100),
+        "category": lambda v: checks.one_of(faults, "category", v, shelves),
+        "platform": lambda v: checks.platform(faults, v),
+        "region": lambda v: checks.region(faults, v),
+        "edition": lambda v: checks.line(faults, "edition", v, 1, 60),
+    }
+    return {name: readers[name](value) for name, value in given.items()}
+
+
+async def _variant(conn: Connection, seller: UUID, values: Mapping[str, Any]) -> UUID:
+    """The variant of this title, platform, region and edition: found, or made with its product."""
+    slug = checks.slugify(values["title"])
+    product: UUID | None = None
+    for name in (slug, f"{slug}-{values['category']}"):  # the same title on another shelf is another product
+        await conn.execute(
+            """INSERT INTO catalog.product (id, slug, title, category, created_by)
+               VALUES ($1, $2, $3, $4, $5) ON CONFLICT (slug) DO NOTHING""",
+            uuid7(),
+            name,
+            values["title"],
+            values["category"],
+            seller,
+        )
+        product = await conn.fetchval(
+            "SELECT id FROM catalog.product WHERE slug = $1 AND category = $2", name, values["category"]
+        )
+        if product:
+            break
+    what = (product, values["platform"], values["region"], values["edition"])
+    await conn.execute(
+        """INSERT INTO catalog.variant (id, product_id, platform, region, edition)
+           VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING""",
+        uuid7(),
+        *what,
+    )
+    found: UUID = await conn.fetchval(
+        """SELECT id FROM catalog.variant
+           WHERE product_id = $1 AND platform = $2 AND region = $3 AND edition = $4""",
+        *what,
+    )
+    return found
+
+
+async def _insert(conn: Connection, viewer: Viewer, values: Mapping[str, Any]) -> OwnListing:
+    seller = viewer.seller()
+    variant = await _variant(conn, seller, values)
+    names = [*_TEXTS, *_NATURE, "price", "currency", "cover"]
+    marks = ", ".join(f"${i}" for i in range(5, 5 + len(names)))
+    listing_id = uuid7()
+    await conn.execute(
+        f"""INSERT INTO catalog.listing (id, seller_id, variant_id, slug, kind, state, {", ".join(names)})
+            VALUES ($1, $2, $3, $4, 'stocked_secret', 'DRAFT', {marks})""",
+        listing_id,
+        seller,
+        variant,
+        checks.listing_slug(values["title"], values["platform"], values["region"]),
+        *(values[name] for name in names),
+    )
+    await record(conn, "listing.created", f"listing:{listing_id}", viewer.actor, {"price": values["price"]})
+    return await _own(conn, viewer, listing_id)
+
+
+async def _own(conn: Connection, viewer: Viewer, listing_id: UUID, lock: str = "") -> OwnListing:
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} {_FROM} WHERE l.id = $1 AND l.seller_id = $2 {lock}", listing_id, viewer.seller()
+    )
+    if row is None:
+        raise NotFound()
+    return _own_row(row)
+
+
+def _own_row(row: Record) -> OwnListing:
+    return OwnListing(**{name: row[name] for name in OwnListing.__struct_fields__})
+
+
+async def own_listing(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
+    """One listing of the viewer's store; raises NotFound."""
+    async with db.transaction(viewer.as_seller) as conn:
+        return await _own(conn, viewer, listing_id)
+
+
+async def own_listings(
+    db: Database,
+    viewer: Viewer,
+    cursors: Cursors,
+    *,
+    q: str = "",
+    states: Sequence[str] = (),
+    limit: int = 50,
+    cursor: str | None = None,
+) -> OwnListings:
+    """The store's listings, newest first, with counts per state for the same search."""
+    args: list[Any] = [viewer.seller()]
+    where = "l.seller_id = $1"
+    if any(c.isalnum() for c in q):
+        args.append(q.replace("\x00", "")[:200])
+        where += " AND l.document @@ catalog.search_query($2)"
+    facet_args = tuple(args)
+    if states:
+        args.append(list(states))
+        where_states = f" AND l.state = ANY(${len(args)})"
+    else:
+        where_states = ""
+    start = _NEWEST.start(cursors, cursor, args)
+    async with db.transaction(viewer.as_seller) as conn:
+        counts = await conn.fetch(
+            f"SELECT l.state, count(*) AS n {_FROM} WHERE {where} GROUP BY 1 ORDER BY 1", *facet_args
+        )
+        rows = await conn.fetch(
+            f"""SELECT {_COLUMNS} {_FROM} WHERE {where}{where_states}{start.condition}
+                ORDER BY {start.order} LIMIT {checked_limit(limit) + 1}""",
+            *args,
+        )
+    page = start.page(rows, limit, _own_row)
+    return OwnListings(list(page.items), page.next, page.previous, {r["state"]: r["n"] for r in counts})
+
+
+async def edit(
+    db: Database, viewer: Viewer, listing_id: UUID, *, version: int, **changes: str | int
+) -> OwnListing:
+    """Change texts, key format, most per order; before the first publication also category, platform,
+    region and edition.
+
+    `version` is the one the editor saw: raises Conflict with the present listing as `current` when somebody
+    changed it meanwhile, Invalid with words per field, NotFound.
+    """
+    faults = Faults({n: "This cannot be changed." for n in changes if n not in (*_TEXTS, *_NATURE)})
+    faults.stop()
+    clean = _clean(faults, changes, [c.slug for c in await categories(db)])
+    faults.stop()
+    async with db.transaction(viewer.as_seller) as conn:
+        old = await _own(conn, viewer, listing_id, "FOR UPDATE OF l")
+        if old.version != version:
+            raise Conflict(current=old)
+        changed = {n: v for n, v in clean.items() if getattr(old, n) != v}
+        if not changed:
+            return old
+        _refuse_fixed(old, changed)
+        if old.state != "DRAFT":
+            _complete(
+                **{n: changed.get(n, getattr(old, n)) for n in ("summary", "description", "activation")}
+            )
+        new: dict[str, Any] = {n: changed.get(n, getattr(old, n)) for n in (*_TEXTS, *_NATURE)}
+        sets = ", ".join(f"{n} = ${i}" for i, n in enumerate(new, 4))
+        await conn.execute(
+            f"""UPDATE catalog.listing SET variant_id = $3, {sets}, version = version + 1
+                WHERE id = $1 AND seller_id = $2""",
+            listing_id,
+            viewer.seller(),
+            await _variant(conn, viewer.seller(), new),
+            *new.values(),
+        )
+        await record(
+            conn, "listing.changed", f"listing:{listing_id}", viewer.actor, {"fields": sorted(changed)}
+        )
+        return await _own(conn, viewer, listing_id)
+
+
+def _refuse_fixed(old: OwnListing, changed: Mapping[str, Any]) -> None:
+    if old.state == "ARCHIVED":
+        raise Conflict("This listing is archived. Duplicate it to sell it again.")
+    if old.published_at is not None:
+        fixed = (
+            "Cannot change once it was on sale: keys and buyers rely on it. Duplicate the listing instead."
+        )
+        Faults({n: fixed for n in changed if n in _NATURE}).stop()
+
+
+def _complete(*, summary: str, description: str, activation: str) -> None:
+    """Raises Invalid when a text that buyers need is missing."""
+    faults = Faults()
+    if not summary:
+        faults["summary"] = "Write one sentence that says what this is."
+    if not description:
+        faults["description"] = "Describe what the buyer gets."
+    if not activation:
+        faults["activation"] = "Say how the key is redeemed."
+    if faults:
+        raise Invalid("Some texts that buyers need are missing.", fields=dict(faults))
+
+
+async def change_price(
+    db: Database, viewer: Viewer, listing_id: UUID, *, price: int, price_version: int | None = None
+) -> OwnListing:
+    """Set the price in minor units. Carts and quotes made before show the difference to their buyers.
+
+    With `price_version` given, raises Conflict when the price was changed since. The same price again
+    changes nothing.
+    """
+    faults = Faults()
+    amount = checks.price(faults, price)
+    faults.stop()
+    async with db.transaction(viewer.as_seller) as conn:
+        old = await _own(conn, viewer, listing_id, "FOR UPDATE OF l")
+        if price_version is not None and old.price_version != price_version:
+            raise Conflict("The price was changed meanwhile. Look at it and try again.", current=old)
+        _refuse_fixed(old, {})
+        if old.price == amount:
+            return old
+        await conn.execute(
+            """UPDATE catalog.listing SET price = $3, price_version = price_version + 1
+               WHERE id = $1 AND seller_id = $2""",
+            listing_id,
+            viewer.seller(),
+            amount,
+        )
+        await record(
+            conn,
+            "listing.price_changed",
+            f"listing:{listing_id}",
+            viewer.actor,
+            {"from": old.price, "to": amount, "currency": old.currency},
+        )
+        return await _own(conn, viewer, listing_id)
+
+
+async def publish(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
+    """Put it on sale. Raises Invalid naming the texts that are missing, Conflict when it cannot be sold."""
+    async with db.transaction(viewer.as_seller) as conn:
+        old = await _own(conn, viewer, listing_id, "FOR UPDATE OF l")
+        if old.state == "PUBLISHED":
+            return old
+        if old.state == "ARCHIVED":
+            raise Conflict("This listing is archived. Duplicate it to sell it again.")
+        _complete(summary=old.summary, description=old.description, activation=old.activation)
+        if await conn.fetchval("SELECT state FROM sellers.seller WHERE id = $1", viewer.seller()) != "OPEN":
+            raise Conflict("Your store is not open, so nothing can be put on sale.")
+        return await _move(conn, viewer, old, "PUBLISHED", "listing.published")
+
+
+async def pause(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
+    """Hide it from buyers; open orders go on. Raises Conflict when it is not on sale."""
+    async with db.transaction(viewer.as_seller) as conn:
+        old = await _own(conn, viewer, listing_id, "FOR UPDATE OF l")
+        if old.state == "PAUSED":
+            return old
+        if old.state != "PUBLISHED":
+            raise Conflict("Only a listing that is on sale can be paused.")
+        return await _move(conn, viewer, old, "PAUSED", "listing.paused")
+
+
+async def archive(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
+    """Give it up for good; its orders stay readable. Raises Conflict while it is on sale."""
+    async with db.transaction(viewer.as_seller) as conn:
+        old = await _own(conn, viewer, listing_id, "FOR UPDATE OF l")
+        if old.state == "ARCHIVED":
+            return old
+        if old.state == "PUBLISHED":
+            raise Conflict("Pause this listing before you archive it.")
+        return await _move(conn, viewer, old, "ARCHIVED", "listing.archived")
+
+
+async def _move(conn: Connection, viewer: Viewer, old: OwnListing, state: str, kind: str) -> OwnListing:
+    await conn.execute(
+        """UPDATE catalog.listing SET state = $3, version = version + 1,
+             published_at = CASE WHEN $3 = 'PUBLISHED' THEN coalesce(published_at, now())
+                            ELSE published_at END
+           WHERE id = $1 AND seller_id = $2""",
+        old.id,
+        viewer.seller(),
+        state,
+    )
+    await record(conn, kind, f"listing:{old.id}", viewer.actor, {"from": old.state})
+    return await _own(conn, viewer, old.id)
+
+
+async def duplicate(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
+    """A new draft with the same texts, picture and price, and no stock."""
+    async with db.transaction(viewer.as_seller) as conn:
+        old = await _own(conn, viewer, listing_id)
+        names = (*_TEXTS, *_NATURE, "price", "currency", "cover")
+        return await _insert(conn, viewer, {n: getattr(old, n) for n in names})
+
+
+async def set_cover(
+    db: Database, blobs: Blobs, viewer: Viewer, listing_id: UUID, upload: bytes
+) -> OwnListing:
+    """Replace the picture by an uploaded PNG, JPEG or WebP, which is drawn anew before it is kept.
+
+    Raises Invalid (field `cover`) when it is no such picture or too large.
+    """
+    _refuse_fixed(await own_listing(db, viewer, listing_id), {})
+    name, picture = await reencode(upload)
+    await blobs.put(name, picture, "image/webp")
+    async with db.transaction(viewer.as_seller) as conn:
+        _refuse_fixed(await _own(conn, viewer, listing_id, "FOR UPDATE OF l"), {})
+        await conn.execute(
+            "UPDATE catalog.listing SET cover = $3, version = version + 1 WHERE id = $1 AND seller_id = $2",
+            listing_id,
+            viewer.seller(),
+            name,
+        )
+        await record(conn, "listing.changed", f"listing:{listing_id}", viewer.actor, {"fields": ["cover"]})
+        return await _own(conn, viewer, listing_id)
