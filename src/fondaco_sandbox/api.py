@@ -170,14 +170,14 @@ class Api:
         body: Obj = {}
         with box.store.savepoint():
             try:
-                body = HANDLERS[asked.operation](call)
+                body = expand(box, present(box, HANDLERS[asked.operation](call)), wanted)
             except ApiError as error:
                 if not error.keep_work:
                     raise
                 kept_error = error
         if kept_error:
             raise kept_error
-        return as_json(expand(box, present(box, body), wanted))
+        return as_json(body)
 
 
 def base_url(request: Request) -> str:

@@ -47,6 +47,8 @@ class Faults:
                 counted[name] = _count(name, value)
             else:
                 raise invalid(f"No such fault: {name}. There are: {', '.join([*RATES, *COUNTED])}.", name)
+        if "seed" in wanted:
+            self._begin_anew()
         self.rates, self.counted = rates, counted
         self._store.remember("fault_rates", rates)
         self._store.remember("fault_counts", counted)
@@ -55,6 +57,11 @@ class Faults:
         self.rates, self.counted = dict(RATES), {}
         self._store.remember("fault_rates", {})
         self._store.remember("fault_counts", {})
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        for name in RATES:
+            self._store.remember(f"asked_{name}", 0)
 
     def strikes(self, name: str) -> bool:
         """Whether a rate hits; decided by the seed, the fault and how often it was asked before."""

@@ -6,7 +6,11 @@ import stripe
 
 def test_life_of_a_customer(api: stripe.StripeClient) -> None:
     made = api.v1.customers.create(
-        {"email": "buyer@example.com", "metadata": {"user": "7", "tier": "new"}, "address": {"city": "Venice"}}
+        {
+            "email": "buyer@example.com",
+            "metadata": {"user": "7", "tier": "new"},
+            "address": {"city": "Venice"},
+        }
     )
     assert (made.email, made.metadata and made.metadata["user"]) == ("buyer@example.com", "7")
     changed = api.v1.customers.update(made.id, {"name": "Buyer", "metadata": {"tier": "", "since": "2026"}})

@@ -26,7 +26,9 @@ def test_list_filters(api: stripe.StripeClient) -> None:
     assert [each.type for each in list_({"type": "charge.succeeded"})] == ["charge.succeeded"]
     both = list_({"types": ["customer.created", "payment_intent.succeeded"]})
     assert [each.type for each in both] == ["payment_intent.succeeded", "customer.created"]
-    assert [each.type for each in list_({"type": "payment_intent.*", "limit": 1})] == ["payment_intent.succeeded"]
+    assert [each.type for each in list_({"type": "payment_intent.*", "limit": 1})] == [
+        "payment_intent.succeeded"
+    ]
     newest = list_({"limit": 1}).data[0]
     assert list_({"created": {"gt": newest.created + 60}}).data == []
     assert len(list_({"created": {"gte": newest.created - 60}}).data) == 4
@@ -58,7 +60,12 @@ def test_only_enabled_events_are_delivered(api: stripe.StripeClient, sandbox: Ru
 
 def test_life_of_an_endpoint(api: stripe.StripeClient) -> None:
     made = api.v1.webhook_endpoints.create(
-        {"url": "http://127.0.0.1:1/hook", "enabled_events": ["*"], "description": "ours", "metadata": {"a": "1"}}
+        {
+            "url": "http://127.0.0.1:1/hook",
+            "enabled_events": ["*"],
+            "description": "ours",
+            "metadata": {"a": "1"},
+        }
     )
     assert api.v1.webhook_endpoints.retrieve(made.id).to_dict().get("secret") is None
     changed = api.v1.webhook_endpoints.update(made.id, {"enabled_events": ["charge.failed"]})
@@ -73,7 +80,9 @@ def test_life_of_an_endpoint(api: stripe.StripeClient) -> None:
         api.v1.webhook_endpoints.create({"url": "http://127.0.0.1/", "enabled_events": ["no.such.event"]})  # type: ignore[list-item]
 
 
-def test_tried_again_until_taken(api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver) -> None:
+def test_tried_again_until_taken(
+    api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver
+) -> None:
     receiver.answers = [500, 302, 404]
     api.v1.customers.create({"email": "buyer@example.com"})
     sandbox.settle()
@@ -90,7 +99,9 @@ def test_tried_again_until_taken(api: stripe.StripeClient, sandbox: RunningSandb
     assert [(line["event"], line["answer"]) for line in told] == [(event.id, "200")]
 
 
-def test_given_up_after_three_days(api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver) -> None:
+def test_given_up_after_three_days(
+    api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver
+) -> None:
     receiver.answers = [500] * 50
     api.v1.customers.create({"email": "buyer@example.com"})
     sandbox.settle()
@@ -113,7 +124,11 @@ def test_a_receiver_that_is_not_up_yet(api: stripe.StripeClient, sandbox: Runnin
     for _ in range(3):
         sandbox.advance(3)
     delivery = sandbox.control.get("/sandbox/deliveries").json()["data"][0]
-    assert (delivery["state"], delivery["attempts"], delivery["last_answer"]) == ("pending", 0, "connection refused")
+    assert (delivery["state"], delivery["attempts"], delivery["last_answer"]) == (
+        "pending",
+        0,
+        "connection refused",
+    )
 
 
 def test_resend(api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver) -> None:
@@ -156,7 +171,9 @@ def test_signature_is_what_the_documentation_says() -> None:
     assert header == f"t=1700000000,v1={mark}"
 
 
-def test_bodies_are_what_the_api_shows(api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver) -> None:
+def test_bodies_are_what_the_api_shows(
+    api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver
+) -> None:
     session = api.v1.checkout.sessions.create(session_params())
     sandbox.pay(session.id)
     sandbox.settle()

@@ -37,7 +37,10 @@ def test_confirmed_at_once_with_the_method_given_before(api: stripe.StripeClient
 
 @pytest.mark.parametrize(
     ("card", "decline_code"),
-    [("pm_card_chargeDeclined", "generic_decline"), ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds")],
+    [
+        ("pm_card_chargeDeclined", "generic_decline"),
+        ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds"),
+    ],
 )
 def test_declined(api: stripe.StripeClient, sandbox: RunningSandbox, card: str, decline_code: str) -> None:
     with pytest.raises(stripe.CardError) as caught:

@@ -15,7 +15,12 @@ def paid(api: stripe.StripeClient, card: str = "pm_card_visa") -> stripe.Payment
 def test_partial_then_the_rest(api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver) -> None:
     intent = paid(api)
     first = api.v1.refunds.create(
-        {"payment_intent": intent.id, "amount": 500, "reason": "requested_by_customer", "metadata": {"case": "1"}}
+        {
+            "payment_intent": intent.id,
+            "amount": 500,
+            "reason": "requested_by_customer",
+            "metadata": {"case": "1"},
+        }
     )
     assert (first.status, first.amount, first.reason) == ("succeeded", 500, "requested_by_customer")
     charge = api.v1.charges.retrieve(str(intent.latest_charge), {"expand": ["refunds"]})
@@ -25,7 +30,10 @@ def test_partial_then_the_rest(api: stripe.StripeClient, sandbox: RunningSandbox
     assert rest.amount == 1500
     assert api.v1.charges.retrieve(charge.id).refunded is True
     entries = api.v1.balance_transactions.list({"type": "refund"})
-    assert [(entry.amount, entry.fee, entry.source) for entry in entries] == [(-1500, 0, rest.id), (-500, 0, first.id)]
+    assert [(entry.amount, entry.fee, entry.source) for entry in entries] == [
+        (-1500, 0, rest.id),
+        (-500, 0, first.id),
+    ]
     assert [each.id for each in api.v1.refunds.list({"payment_intent": intent.id})] == [rest.id, first.id]
     sandbox.settle()
     assert receiver.types.count("charge.refunded") == receiver.types.count("refund.created") == 2
@@ -60,7 +68,9 @@ def test_what_cannot_be_refunded(api: stripe.StripeClient) -> None:
         api.v1.refunds.create({"charge": "ch_nobody", "reason": "because"})
 
 
-def test_refund_that_fails_later(api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver) -> None:
+def test_refund_that_fails_later(
+    api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver
+) -> None:
     intent = paid(api, "pm_card_refundFail")
     refund = api.v1.refunds.create({"payment_intent": intent.id})
     assert refund.status == "succeeded"
@@ -76,7 +86,9 @@ def test_refund_that_fails_later(api: stripe.StripeClient, sandbox: RunningSandb
     assert {"refund.failed", "refund.updated", "charge.refund.updated"} <= set(receiver.types)
 
 
-def test_refund_that_is_pending_first(api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver) -> None:
+def test_refund_that_is_pending_first(
+    api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver
+) -> None:
     intent = paid(api, "pm_card_pendingRefund")
     refund = api.v1.refunds.create({"payment_intent": intent.id})
     assert (refund.status, refund.pending_reason) == ("pending", "processing")
@@ -135,7 +147,9 @@ def test_dispute(api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Re
     sandbox.advance(5)
     dispute = api.v1.disputes.list({"payment_intent": intent.id}).data[0]
     assert (dispute.status, dispute.amount, dispute.reason) == ("needs_response", 2000, "fraudulent")
-    assert [(each.amount, each.fee, each.net) for each in dispute.balance_transactions] == [(-2000, 1500, -3500)]
+    assert [(each.amount, each.fee, each.net) for each in dispute.balance_transactions] == [
+        (-2000, 1500, -3500)
+    ]
     assert api.v1.charges.retrieve(str(intent.latest_charge)).disputed is True
     with pytest.raises(stripe.InvalidRequestError) as caught:
         api.v1.refunds.create({"payment_intent": intent.id})

@@ -67,7 +67,9 @@ def test_customer_of_the_session(api: stripe.StripeClient, sandbox: RunningSandb
     sandbox.pay(session.id)
     paid = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["customer", "payment_intent"]})
     assert isinstance(paid.customer, stripe.Customer) and paid.customer.id == customer.id
-    assert isinstance(paid.payment_intent, stripe.PaymentIntent) and paid.payment_intent.customer == customer.id
+    assert (
+        isinstance(paid.payment_intent, stripe.PaymentIntent) and paid.payment_intent.customer == customer.id
+    )
     assert [each.id for each in api.v1.checkout.sessions.list({"customer": customer.id})] == [session.id]
     made = api.v1.checkout.sessions.create(session_params(customer_creation="always"))
     sandbox.pay(made.id, email="new@example.com")
@@ -192,12 +194,16 @@ def test_refused(api: stripe.StripeClient, change: dict[str, object], param: str
     assert api.v1.checkout.sessions.list().data == []
 
 
-@pytest.mark.parametrize(("currency", "amount", "fee"), [("jpy", 1000, 59), ("kwd", 12340, 388), ("usd", 50, 31)])
+@pytest.mark.parametrize(
+    ("currency", "amount", "fee"), [("jpy", 1000, 59), ("kwd", 12340, 388), ("usd", 50, 31)]
+)
 def test_currencies(
     api: stripe.StripeClient, sandbox: RunningSandbox, currency: str, amount: int, fee: int
 ) -> None:
     price = {"currency": currency, "unit_amount": amount, "product_data": {"name": "Key"}}
-    session = api.v1.checkout.sessions.create(session_params(line_items=[{"price_data": price, "quantity": 1}]))
+    session = api.v1.checkout.sessions.create(
+        session_params(line_items=[{"price_data": price, "quantity": 1}])
+    )
     sandbox.pay(session.id)
     entry = api.v1.balance_transactions.list().data[0]
     assert (entry.currency, entry.amount, entry.fee) == (currency, amount, fee)

@@ -100,11 +100,6 @@ def _new(call: Call, charge: Obj, amount: int) -> Obj:
         status = "requires_action"
     elif _later(call.box, charge) == "refund_pending":
         status = "pending"
-    destination: Obj = {
-        "reference": None,
-        "reference_status": "pending",
-        "reference_type": "acquirer_reference_number",
-    }
     refund: Obj = {
         "id": ids.new_id("re" if kind == "card" else "pyr"),
         "object": "refund",
@@ -115,10 +110,7 @@ def _new(call: Call, charge: Obj, amount: int) -> Obj:
         "currency": charge["currency"],
         "customer": charge["customer"],
         "customer_account": None,
-        "destination_details": {
-            "type": kind,
-            kind: destination | {"type": "refund"} if kind == "card" else {},
-        },
+        "destination_details": _destination(kind),
         "metadata": metadata(params.get("metadata")),
         "payment_intent": charge["payment_intent"],
         "payment_method": charge["payment_method"],
@@ -133,6 +125,15 @@ def _new(call: Call, charge: Obj, amount: int) -> Obj:
     if status == "pending":
         refund["pending_reason"] = "processing"
     return refund
+
+
+def _destination(method_type: str) -> Obj:
+    """Where the money goes back to."""
+    if method_type != "card":
+        kind = {"sepa_debit": "eu_bank_transfer"}.get(method_type, "us_bank_transfer")
+        return {"type": kind, kind: {"reference": None, "reference_status": "pending"}}
+    card: Obj = {"reference": None, "reference_status": "pending", "reference_type": "acquirer_reference_number"}
+    return {"type": "card", "card": card | {"type": "refund"}}
 
 
 def retrieve(call: Call) -> Obj:
