@@ -61,6 +61,7 @@ async def test_five_buyers_for_three_units(db: Database) -> None:
     assert Counter(ended) == {"bought": 3, "sold_out": 2}
     assert await stock_of(db, shop.listing_id) == {"SOLD": 3}
     assert (await books(db))["wallet"] == 5 * 5000 - 3 * 1999
+    assert await codes(Combiner(db), purchase(buyers[0], shop.wish())) == ["sold_out"]
     assert not await db.fetchval(
         SYSTEM, "SELECT in_stock FROM catalog.listing WHERE id = $1", shop.listing_id
     )

@@ -307,20 +307,27 @@ BEGIN
   RETURN ('bought', (p->>'group')::uuid, jsonb_build_object('total', total))::verdict;
 END $$;
 
--- Listings whose last free unit is gone are shown as sold out. Never waits: a job repairs what it missed.
+-- Listings whose last free unit is gone are shown as sold out; units others are just taking count as gone.
+-- Never waits: a job repairs what this gets wrong.
 CREATE FUNCTION orders.note_empty(p_listings uuid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
-  empty uuid[];
+  low uuid[];
+  empty uuid[] := '{}';
+  one uuid;
 BEGIN
-  SELECT array_agg(l.id) INTO empty FROM catalog.listing l WHERE l.id = ANY (p_listings) AND l.in_stock
-    AND NOT EXISTS (SELECT 1 FROM inventory.stock_unit u WHERE u.listing_id = l.id AND u.state = 'AVAILABLE');
-  IF empty IS NULL THEN RETURN; END IF;
-  PERFORM 1 FROM catalog.listing l WHERE l.id = ANY (empty) ORDER BY l.id FOR NO KEY UPDATE SKIP LOCKED;
-  UPDATE catalog.listing l SET in_stock = false FROM (
-      SELECT id FROM catalog.listing WHERE id = ANY (empty) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) k
-    WHERE l.id = k.id AND NOT EXISTS (
-      SELECT 1 FROM inventory.stock_unit u WHERE u.listing_id = l.id AND u.state = 'AVAILABLE');
+  SELECT array_agg(l.id ORDER BY l.id) INTO low FROM catalog.listing l WHERE l.id = ANY (p_listings) AND l.in_stock
+    AND (SELECT count(*) FROM (SELECT 1 FROM inventory.stock_unit u
+           WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' LIMIT 64) t) < 64;
+  IF low IS NULL THEN RETURN; END IF;
+  FOR one IN SELECT id FROM catalog.listing WHERE id = ANY (low) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED LOOP
+    PERFORM 1 FROM inventory.stock_unit u WHERE u.listing_id = one AND u.state = 'AVAILABLE'
+      LIMIT 1 FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+      empty := empty || one;
+    END IF;
+  END LOOP;
+  UPDATE catalog.listing SET in_stock = false WHERE id = ANY (empty);
 END $$;
 
 -- Purchases paid from the wallet. Wallets are locked first, in order; stock is never waited for.
