@@ -1,0 +1,248 @@
+"""Stripe: the only place that calls it. Never inside a database transaction.
+
+Every call that changes something carries a key made from our own row, so that doing it again is harmless.
+Failures are two: `ProviderRefused` (definite) and `ProviderUnknown` (ask again later what happened).
+"""
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+
+from fondaco.core.clock import now
+from fondaco.integrations.stripe_facts import (
+    BadDelivery,
+    PaymentFacts,
+    ProviderRefused,
+    ProviderUnknown,
+    RefundFacts,
+    payment_of_intent,
+    payment_of_session,
+    refund_facts,
+)
+from fondaco.settings import Settings
+
+if TYPE_CHECKING:
+    from stripe import StripeClient
+    from stripe.params import RefundCreateParams
+    from stripe.params.checkout import SessionCreateParams
+
+__all__ = ["MAX_BODY", "CheckoutLine", "ProviderRefused", "ProviderUnknown", "StripeGateway"]
+
+T = TypeVar("T")
+MAX_BODY = 1024 * 1024
+TOLERANCE_S = 300
+CONNECT_S, READ_S, RETRIES = 3, 20, 2
+_DEFINITE = (400, 402, 404)
+_WHOLE_SESSION = "payment_intent.latest_charge.balance_transaction"
+_WHOLE_INTENT = "latest_charge.balance_transaction"
+
+
+class CheckoutLine(msgspec.Struct, frozen=True):
+    """A line the buyer sees on the payment page; `unit_amount` in minor units."""
+
+    name: str
+    quantity: int
+    unit_amount: int
+
+
+class StripeGateway:
+    """Calls to Stripe, or to the local sandbox when `settings.stripe_api_base` is set."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._key = settings.stripe_secret_key.get_secret_value()
+        self._base = settings.stripe_api_base
+        self._secrets = settings.webhook_secrets
+        self._made: StripeClient | None = None
+
+    @property
+    def livemode(self) -> bool:
+        """Whether our key moves real money; objects of the other mode are not ours."""
+        return self._key.startswith(("sk_live_", "rk_live_"))
+
+    @property
+    def client(self) -> "StripeClient":
+        """The official client, made at first use: loading it is heavy."""
+        if self._made is None:
+            import httpx
+            from stripe import HTTPXClient, StripeClient
+
+            self._made = StripeClient(
+                self._key,
+                http_client=HTTPXClient(timeout=cast(Any, httpx.Timeout(READ_S, connect=CONNECT_S))),
+                max_network_retries=RETRIES,
+                base_addresses={"api": self._base} if self._base else {},
+            )
+        return self._made
+
+    async def create_checkout_session(
+        self,
+        *,
+        funding_id: UUID,
+        user_id: UUID,
+        currency: str,
+        lines: Sequence[CheckoutLine],
+        success_url: str,
+        cancel_url: str,
+        expires_at: int,
+    ) -> PaymentFacts:
+        """Open the payment page of a funding; the same funding always gets the same session.
+
+        `expires_at`: Unix seconds, 30 minutes to 24 hours ahead. Everything sent must come from the
+        funding's row alone: the provider compares it when the call is repeated.
+        """
+        names = {"funding_id": str(funding_id), "user_id": str(user_id)}
+        params: SessionCreateParams = {
+            "mode": "payment",
+            "client_reference_id": str(funding_id),
+            "metadata": names,
+            "payment_intent_data": {"metadata": names},
+            "line_items": [
+                {
+                    "quantity": line.quantity,
+                    "price_data": {
+                        "currency": currency.lower(),
+                        "unit_amount": line.unit_amount,
+                        "product_data": {"name": line.name},
+                    },
+                }
+                for line in lines
+            ],
+            "success_url": success_url,
+            "cancel_url": cancel_url,
+            "expires_at": expires_at,
+        }
+        call = self.client.v1.checkout.sessions.create_async(
+            params, {"idempotency_key": f"funding:{funding_id}"}
+        )
+        return payment_of_session(_plain(await _asked(call)))
+
+    async def retrieve_session(self, session_id: str) -> PaymentFacts:
+        """A session as it stands now, with its payment and fee."""
+        call = self.client.v1.checkout.sessions.retrieve_async(session_id, {"expand": [_WHOLE_SESSION]})
+        return payment_of_session(_plain(await _asked(call)))
+
+    async def expire_session(self, session_id: str) -> PaymentFacts:
+        """Close an open session so that it can no longer be paid; says how it stands if it is too late."""
+        try:
+            call = self.client.v1.checkout.sessions.expire_async(session_id, {"expand": [_WHOLE_SESSION]})
+            return payment_of_session(_plain(await _asked(call)))
+        except ProviderRefused:
+            return await self.retrieve_session(session_id)
+
+    async def retrieve_intent(self, intent_id: str) -> PaymentFacts:
+        """A payment as it stands now, with its fee."""
+        call = self.client.v1.payment_intents.retrieve_async(intent_id, {"expand": [_WHOLE_INTENT]})
+        return payment_of_intent(_plain(await _asked(call)))
+
+    async def create_refund(
+        self, *, refund_id: UUID, attempt: int, intent_id: str, amount: int
+    ) -> RefundFacts:
+        """Send money back to the card it came from; minor units."""
+        params: RefundCreateParams = {
+            "payment_intent": intent_id,
+            "amount": amount,
+            "metadata": {"refund_id": str(refund_id)},
+        }
+        call = self.client.v1.refunds.create_async(
+            params, {"idempotency_key": f"refund:{refund_id}:{attempt}"}
+        )
+        return refund_facts(_plain(await _asked(call)))
+
+    async def retrieve_refund(self, provider_id: str) -> RefundFacts:
+        """A refund as it stands now."""
+        return refund_facts(_plain(await _asked(self.client.v1.refunds.retrieve_async(provider_id))))
+
+    async def list_refunds(self, intent_id: str) -> list[RefundFacts]:
+        """Every refund of a payment."""
+        call = self.client.v1.refunds.list_async({"payment_intent": intent_id, "limit": 100})
+        return [refund_facts(found) async for found in _all_pages(call)]
+
+    async def list_events(self, since: int, types: Sequence[str]) -> list[dict[str, Any]]:
+        """Events of these types (at most 20) made at `since` (Unix seconds) or later, oldest first."""
+        call = self.client.v1.events.list_async(
+            {"created": {"gte": since}, "types": list(types), "limit": 100}
+        )
+        return [found async for found in _all_pages(call)][::-1]
+
+    async def retrieve_balance(self) -> dict[str, Any]:
+        """The account's balance: answers whether the key works."""
+        return _plain(await _asked(self.client.v1.balance.retrieve_async()))
+
+    def verify(self, body: bytes, header: str) -> dict[str, Any]:
+        """The event in a delivery whose signature is right; raises BadDelivery.
+
+        Tried with every active secret, in constant time, over the raw bytes; the stamp may be five minutes
+        off either way.
+        """
+        if len(body) > MAX_BODY:
+            raise BadDelivery("too_large")
+        stamp, signatures = _signature(header)
+        signed = str(stamp).encode() + b"." + body
+        fits = False
+        for secret in self._secrets:
+            expected = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest().encode()
+            for signature in signatures:
+                fits |= hmac.compare_digest(expected, signature)
+        if not fits:
+            raise BadDelivery("bad_signature")
+        age = int(now().timestamp()) - stamp
+        if abs(age) > TOLERANCE_S:
+            raise BadDelivery("too_old" if age > 0 else "too_new")
+        try:
+            event: Any = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadDelivery("malformed") from error
+        if not isinstance(event, dict):
+            raise BadDelivery("malformed")
+        return cast(dict[str, Any], event)
+
+
+def _signature(header: str) -> tuple[int, list[bytes]]:
+    """Time stamp and v1 signatures of a Stripe-Signature header."""
+    pairs = [item.strip().partition("=") for item in header.split(",")]
+    stamps = [value for name, _, value in pairs if name == "t"]
+    signatures = [value.encode("utf-8", "replace") for name, _, value in pairs if name == "v1" and value]
+    if len(stamps) != 1 or not (stamps[0].isascii() and stamps[0].isdigit() and len(stamps[0]) <= 12):
+        raise BadDelivery("no_signature")
+    if not 1 <= len(signatures) <= 10:
+        raise BadDelivery("no_signature")
+    return int(stamps[0]), signatures
+
+
+async def _asked(call: Awaitable[T]) -> T:
+    """The answer, or one of our two failures."""
+    from stripe import APIConnectionError, IdempotencyError, StripeError
+
+    try:
+        return await call
+    except APIConnectionError as error:
+        raise ProviderUnknown("the payment provider did not answer") from error
+    except StripeError as error:
+        status = cast(int | None, error.http_status)
+        code = cast(str | None, error.code) or f"http_{status}"
+        if isinstance(error, IdempotencyError):
+            raise ProviderUnknown("the key was used for something else", burnt=True) from error
+        if status in _DEFINITE:
+            raise ProviderRefused(code, str(error.user_message or "refused")) from error
+        replayed = {k.lower(): v for k, v in dict(cast(Any, error.headers)).items()}
+        burnt = bool(status and status >= 500 and replayed.get("idempotent-replayed") == "true")
+        raise ProviderUnknown(f"the payment provider answered {status}", burnt=burnt) from error
+
+
+async def _all_pages(call: Awaitable[Any]) -> AsyncIterator[dict[str, Any]]:
+    page: Any = await _asked(call)
+    while True:
+        for item in page.data:
+            yield _plain(item)
+        if not page.has_more:
+            return
+        page = await _asked(page.next_page_async())
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    """A provider's object as plain data."""
+    return cast(dict[str, Any], found.to_dict())
