@@ -12,9 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from design_samples import pages
-
 from fondaco.pages.static import static_response
+from tests.pages.design_samples import pages
 
 POLICY = "default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self' data:; object-src 'none'"
 CHROMIUM = Path("/usr/bin/chromium")
@@ -33,7 +32,7 @@ class Gallery(BaseHTTPRequestHandler):
             self._send(*static_response(url.path.removeprefix("/static/"), accepts))
             return
         if url.path == "/palette":
-            found = b'{"items": [{"label": "Order #1042", "hint": "Delivered", "href": "/desk"}, {"label": "Stock", "href": "/shop"}]}'
+            found = b'{"items": [{"label": "Order #1042", "hint": "Delivered", "href": "/desk"}]}'
             self._send(200, {"Content-Type": "application/json"}, found)
             return
         html = pages(theme).get(url.path.strip("/") or "shop")  # type: ignore[arg-type]

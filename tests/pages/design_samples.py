@@ -1,5 +1,7 @@
 """Sample data for the design gallery, and the gallery's pages as HTML."""
 
+# ruff: noqa: E501 - one sample a line
+
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,13 +48,26 @@ def items() -> list[dict[str, Any]]:
 def story() -> list[dict[str, Any]]:
     steps = (
         ("shopping-cart", "new", "Order placed", "ada@example.test", ""),
-        ("credit-card", "good", "Card payment succeeded", "stripe", "€39.99 into the wallet, then into protection"),
+        (
+            "credit-card",
+            "good",
+            "Card payment succeeded",
+            "stripe",
+            "€39.99 into the wallet, then into protection",
+        ),
         ("key-round", "good", "Key delivered to the library", "worker", ""),
         ("mail", "quiet", "Delivery notice sent", "mail", ""),
         ("eye", "busy", "Key revealed", "ada@example.test", "From a browser in Trieste"),
     )
     return [
-        {"icon": i, "tone": t, "what": w, "who": who, "detail": d, "when": NOW - timedelta(minutes=40 - 7 * n)}
+        {
+            "icon": i,
+            "tone": t,
+            "what": w,
+            "who": who,
+            "detail": d,
+            "when": NOW - timedelta(minutes=40 - 7 * n),
+        }
         for n, (i, t, w, who, d) in enumerate(steps)
     ]
 
@@ -71,7 +86,12 @@ SPEC = ListSpec(
 DESK_SPEC = ListSpec(
     "/desk/orders",
     facets=("platform", "region", "stock"),
-    sorts={"-new": "Newest first", "new": "Oldest first", "total": "Total, lowest", "-total": "Total, highest"},
+    sorts={
+        "-new": "Newest first",
+        "new": "Oldest first",
+        "total": "Total, lowest",
+        "-total": "Total, highest",
+    },
 )
 
 
@@ -129,7 +149,10 @@ def pages(theme: Theme = "auto") -> dict[str, str]:
     query = ListQuery.parse(SPEC, [("platform", "steam"), ("q", "star")])
     desk = ListQuery.parse(DESK_SPEC, [("stock", "yes")])
     goods = items()
-    listing = {**goods[0], "text": "Chart the **outer routes** with a crew of your own.\n\n- 60 ships\n- co-op for four\n\n> One more jump."}
+    listing = {
+        **goods[0],
+        "text": "Chart the **outer routes** with a crew of your own.\n\n- 60 ships\n- co-op for four\n\n> One more jump.",
+    }
     days = [f"{n} Mar" for n in range(1, 15)]
     return {
         "shop": render_page(env, "design/shop.html", shop_shell(theme), query=query, facets=FACETS, items=goods[:12],

@@ -52,6 +52,7 @@ def lines(
     labels: Sequence[str],
     title: str,
     desc: str = "",
+    *,
     currency: str | None = None,
     area: bool = True,
 ) -> Markup:
@@ -87,14 +88,16 @@ def donut(
     for n, (name, value) in enumerate(parts):
         share = value * 1000 // whole if whole else 0
         if share:
+            dash = max(share - 4, 1)
             body.append(
                 f'<circle class="ring r{n % _SERIES}" cx="120" cy="120" r="84" pathLength="1000" '
-                f'stroke-dasharray="{max(share - 4, 1)} {1000 - max(share - 4, 1)}" stroke-dashoffset="{-start}" '
-                f'transform="rotate(-90 120 120)"><title>{escape(name)}: {_full(value, currency)}</title></circle>'
+                f'stroke-dasharray="{dash} {1000 - dash}" stroke-dashoffset="{-start}" '
+                f'transform="rotate(-90 120 120)">'
+                f"<title>{escape(name)}: {_full(value, currency)}</title></circle>"
             )
         start += share
     body.append(f'<text class="total" x="120" y="127" text-anchor="middle">{_short(whole, currency)}</text>')
-    return _wrap("".join(body), 240, 240, title, desc, "chart__donut")
+    return _wrap("".join(body), (240, 240), title, desc, "chart__donut")
 
 
 class _Frame:
@@ -131,15 +134,15 @@ class _Frame:
                 grid.append(
                     f'<text x="{self.centre(i)}" y="{_H - 8}" text-anchor="middle">{escape(label)}</text>'
                 )
-        return _wrap("".join(grid) + body, _W, _H, title, desc, "chart__plot")
+        return _wrap("".join(grid) + body, (_W, _H), title, desc, "chart__plot")
 
 
-def _wrap(body: str, width: int, height: int, title: str, desc: str, kind: str) -> Markup:
+def _wrap(body: str, size: tuple[int, int], title: str, desc: str, kind: str) -> Markup:
     mark = "c" + hashlib.blake2s(f"{title}\x1f{desc}\x1f{body}".encode(), digest_size=5).hexdigest()
     described = f'<desc id="{mark}d">{escape(desc)}</desc>' if desc else ""
     names = f'aria-labelledby="{mark}t"' + (f' aria-describedby="{mark}d"' if desc else "")
     return Markup(  # noqa: S704 - numbers of our own, texts escaped
-        f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" {names}>'
+        f'<svg class="{kind}" viewBox="0 0 {size[0]} {size[1]}" role="img" {names}>'
         f'<title id="{mark}t">{escape(title)}</title>{described}{body}</svg>'
     )
 

@@ -37,8 +37,6 @@ _POOLS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("credit", ("stars", "sun", "poles", "lanterns")),
 )
 _FONT = "Display,system-ui,sans-serif"
-_LINE_UNITS = 17
-_MAX_LINES = 3
 
 
 class _Lettering(NamedTuple):
@@ -55,12 +53,17 @@ def cover(title: str, kind: str = "", platform: str = "", *, wide: bool = False)
     """
     dice = _dice("cover", title, kind, platform)
     palette = dice.choice(_PALETTES)
-    name = dice.choice(_pool(kind))
+    motif = MOTIFS[dice.choice(_pool(kind))]
+    layout = dice.choice(_LAYOUTS)
     height = 200 if wide else 300
-    body = [f'<rect width="400" height="{height}" fill="{palette.sky}"/>']
-    body += MOTIFS[name](dice, palette, height)
-    letters = _lettering(title)
-    body += dice.choice(_LAYOUTS)(letters, _clean(platform or kind)[:24], palette, height)
+    letters = _lettering(title, wide)
+    label = _clean(platform or kind)[:24]
+    front, free = (_band if wide else layout)(letters, label, palette, height)
+    body = [
+        f'<rect width="400" height="{height}" fill="{palette.sky}"/>',
+        *motif(dice, palette, free),
+        *front,
+    ]
     return Markup(  # noqa: S704 - numbers and colours of our own, texts escaped by _text
         f'<svg class="cover" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 {height}" width="400" '
         f'height="{height}" aria-hidden="true" focusable="false" '
@@ -76,9 +79,8 @@ def avatar(name: str, size: int = 40) -> Markup:
     words = [word for word in _clean(name).split() if word[0].isalnum()] or ["?"]
     initials = (words[0][0] + (words[1][0] if len(words) > 1 else "")).upper()
     arch = "M6 48V26C6 14 16 13 24 3c8 10 18 11 18 23v22z"
-    shape = dice.choice(
-        (f'<path d="{arch}" fill="{palette.far}"/>', f'<circle cx="24" cy="27" r="19" fill="{palette.far}"/>')
-    )
+    disc = f'<circle cx="24" cy="27" r="19" fill="{palette.far}"/>'
+    shape = dice.choice((f'<path d="{arch}" fill="{palette.far}"/>', disc))
     ink = palette.near if _luminance(palette.far) < 110 else palette.panel
     return Markup(  # noqa: S704 - as above
         f'<svg class="avatar" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48" width="{size}" '
@@ -112,7 +114,7 @@ def _clean(text: str) -> str:
         group = unicodedata.category(char)
         if group in ("Zs", "Zl", "Zp") or char in "\t\n\r":
             kept.append(" ")
-        elif group[0] == "C" and char != "\u200d" or ord(char) & 0xFFFE == 0xFFFE:
+        elif (group[0] == "C" and char != "\u200d") or ord(char) & 0xFFFE == 0xFFFE:
             continue
         elif group[0] == "M":
             accents += 1
@@ -133,25 +135,28 @@ def _units(text: str) -> int:
     )
 
 
-def _lettering(title: str) -> _Lettering:
+def _lettering(title: str, wide: bool) -> _Lettering:
+    most, units = (2, 24) if wide else (3, 17)
     words = _clean(title).split()
     lines: list[str] = []
-    while words and len(lines) < _MAX_LINES:
+    while words and len(lines) < most:
         line = words.pop(0)
-        while words and _units(f"{line} {words[0]}") <= _LINE_UNITS:
+        while words and _units(f"{line} {words[0]}") <= units:
             line += " " + words.pop(0)
-        lines.append(_cut(line))
+        lines.append(_cut(line, units))
     if words and lines:
-        lines[-1] = _cut(lines[-1], force=True)
+        lines[-1] = _cut(lines[-1], units, force=True)
     longest = max((_units(line) for line in lines), default=0)
-    size = 38 if longest <= 11 and len(lines) < 3 else 32 if longest <= 14 and len(lines) < 3 else 26
-    return _Lettering(lines, size)
+    if wide:
+        return _Lettering(lines, 24 if longest <= 18 else 20)
+    short = len(lines) < 3
+    return _Lettering(lines, 38 if longest <= 11 and short else 32 if longest <= 14 and short else 26)
 
 
-def _cut(line: str, *, force: bool = False) -> str:
-    if _units(line) <= _LINE_UNITS + 3 and not force:
+def _cut(line: str, units: int, *, force: bool = False) -> str:
+    if _units(line) <= units + 3 and not force:
         return line
-    while line and _units(line) > _LINE_UNITS + 1:
+    while line and _units(line) > units + 1:
         line = line[:-1]
     return line.rstrip(" .,:-\u200d") + "…"
 
@@ -178,55 +183,62 @@ def _label(text: str, x: int, y: int, fill: str, anchor: str = "start") -> list[
     ]
 
 
-def _band(letters: _Lettering, label: str, palette: Palette, height: int) -> list[str]:
-    """A dark band along the foot, with a line of gold."""
+def _pale(palette: Palette) -> str:
+    """The colour of the palette that reads best on its dark panel."""
+    return palette.near if _luminance(palette.near) > 130 else palette.sky
+
+
+def _width(letters: _Lettering, label: str, margin: int) -> int:
+    widest = max((_units(line) * letters.size * 58 // 100 for line in letters.lines), default=0)
+    return min(margin + max(widest, _units(label) * 9, 90), 380)
+
+
+def _band(letters: _Lettering, label: str, palette: Palette, height: int) -> tuple[list[str], int]:
+    """A dark band along the foot, with a bright line."""
     step = letters.size * 11 // 10
-    lead = 42 if label else 20
+    beside = height < 300
+    lead = 42 if label and not beside else 20
     tall = lead + step * len(letters.lines) + 10
     top = height - tall
     out = [
         f'<rect y="{top}" width="400" height="{tall}" fill="{palette.panel}"/>',
         f'<rect y="{top}" width="400" height="4" fill="{palette.hot}"/>',
     ]
-    out += _label(label, 24, top + 31, palette.near)
-    return out + _rows(letters, 24, top + lead + letters.size * 8 // 10, "#fffaf0")
+    if not beside:
+        out += _label(label, 24, top + 31, _pale(palette))
+    return out + _rows(letters, 24, top + lead + letters.size * 8 // 10, "#fffaf0"), top
 
 
-def _plate(letters: _Lettering, label: str, palette: Palette, height: int) -> list[str]:
+def _plate(letters: _Lettering, label: str, palette: Palette, height: int) -> tuple[list[str], int]:
     """A framed plate in the middle, as on an old chart."""
     step = letters.size * 11 // 10
     tall = 34 + step * len(letters.lines) + (24 if label else 0)
-    wide = 46 + max(
-        [_units(line) * letters.size * 58 // 100 for line in letters.lines] + [len(label) * 9, 90]
-    )
-    wide = min(wide, 372)
+    wide = _width(letters, label, 46)
     left, top = (400 - wide) // 2, (height - tall) // 2
     out = [
         f'<rect x="{left}" y="{top}" width="{wide}" height="{tall}" fill="{palette.panel}"/>',
         f'<rect x="{left + 5}" y="{top + 5}" width="{wide - 10}" height="{tall - 10}" fill="none" '
-        f'stroke="{palette.near}" stroke-width="1.5"/>',
+        f'stroke="{_pale(palette)}" stroke-width="1.5"/>',
     ]
     out += _rows(letters, 200, top + 14 + letters.size * 95 // 100, "#fffaf0", "middle")
-    return out + _label(label, 200, top + tall - 20, palette.near, "middle")
+    return out + _label(label, 200, top + tall - 20, _pale(palette), "middle"), height
 
 
-def _flag(letters: _Lettering, label: str, palette: Palette, height: int) -> list[str]:
+def _flag(letters: _Lettering, label: str, palette: Palette, height: int) -> tuple[list[str], int]:
     """A banner hung from the upper left, cut like a swallow's tail."""
     step = letters.size * 11 // 10
     lead = 40 if label else 18
     tall = lead + step * len(letters.lines) + 12
-    wide = 60 + max(
-        [_units(line) * letters.size * 58 // 100 for line in letters.lines] + [len(label) * 9, 110]
-    )
-    wide = min(wide, 384)
+    wide = _width(letters, label, 60)
     top = 24
     foot = top + tall
     out = [
         f'<path d="M0 {top}h{wide}l-18 {tall // 2}l18 {tall - tall // 2}H0z" fill="{palette.panel}"/>',
         f'<path d="M0 {foot - 5}h{wide - 3}l3 5H0z" fill="{palette.hot}"/>',
     ]
-    out += _label(label, 24, top + 28, palette.near)
-    return out + _rows(letters, 24, top + lead + letters.size * 8 // 10, "#fffaf0")
+    out += _label(label, 24, top + 28, _pale(palette))
+    return out + _rows(letters, 24, top + lead + letters.size * 8 // 10, "#fffaf0"), height
 
 
-_LAYOUTS: tuple[Callable[[_Lettering, str, Palette, int], list[str]], ...] = (_band, _band, _plate, _flag)
+_Layout = Callable[[_Lettering, str, Palette, int], tuple[list[str], int]]
+_LAYOUTS: tuple[_Layout, ...] = (_band, _band, _plate, _flag)

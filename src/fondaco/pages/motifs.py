@@ -3,6 +3,8 @@
 Each motif is a function of (dice, palette, height) giving SVG elements for a canvas 400 wide.
 """
 
+# ruff: noqa: E501 - the data of one path reads better on one line
+
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 

@@ -14,7 +14,7 @@ What a page does not pass and is not listed here is an error (StrictUndefined), 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jinja2
 from babel.dates import format_date, format_datetime, format_timedelta
@@ -110,7 +110,7 @@ def environment(*, site_name: str = "fondaco", now: Callable[[], datetime] = clo
     """A new environment over this package's templates. `now` is the clock relative times use."""
     env = jinja2.Environment(
         loader=jinja2.PackageLoader("fondaco.pages", "templates"),
-        autoescape=True,
+        autoescape=_escaped,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -118,8 +118,13 @@ def environment(*, site_name: str = "fondaco", now: Callable[[], datetime] = clo
         cache_size=-1,
     )
     shell = Shell()
-    env.globals.update({f.name: getattr(shell, f.name) for f in fields(shell)})
-    env.globals.update(
+
+    def timed(moment: datetime) -> Markup:
+        return time_tag(moment, now())
+
+    names = cast(dict[str, Any], env.globals)
+    names.update({f.name: getattr(shell, f.name) for f in fields(shell)})
+    names.update(
         site_name=site_name,
         asset_url=asset_url,
         icon=icon,
@@ -133,10 +138,9 @@ def environment(*, site_name: str = "fondaco", now: Callable[[], datetime] = clo
         rich_text=rich_text,
         plain_text=plain_text,
         date_words=date_words,
-        time_tag=lambda moment: time_tag(moment, now()),
+        time_tag=timed,
     )
-    env.filters["number"] = number
-    env.filters["plural"] = plural
+    cast(dict[str, Any], env.filters).update(number=number, plural=plural)
     return env
 
 
@@ -192,6 +196,10 @@ def time_tag(moment: datetime, now: datetime) -> Markup:
         escape(moment_words(exact)),
         relative_words(exact, now),
     )
+
+
+def _escaped(template: str | None) -> bool:
+    return template is None or not template.endswith(".txt")
 
 
 def _aware(moment: datetime) -> datetime:
