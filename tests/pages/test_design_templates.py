@@ -44,7 +44,7 @@ class Checker(HTMLParser):
         ):
             self.references += (given.get(name) or "").split()
         self.posts += tag == "form" and given.get("method") == "post"
-        self.tokens += given.get("name") == "csrf_token" and given.get("value") == "sample"
+        self.tokens += given.get("name") == "_csrf_token" and given.get("value") == "sample"
         if (
             any(n == "style" or n.startswith("on") for n in given)
             or tag == "style"
