@@ -104,7 +104,7 @@ class Api:
         check_key(request.headers.get("authorization", ""))
         if "stripe-account" in request.headers:
             account = request.headers["stripe-account"]
-            message = f"The provided key does not have access to account '{account}' (or that account does not exist)."
+            message = f"The provided key does not have access to account '{account}' (or it does not exist)."
             raise ApiError(403, message, code="account_invalid")
         operation, object_id = find_operation(request.method, request.path)
         pairs = request.form_pairs() if request.method == "POST" else request.query_pairs()
@@ -205,8 +205,8 @@ def find_operation(method: str, path: str) -> tuple[str, str]:
         return name, middle
     raise ApiError(
         404,
-        f"Unrecognized request URL ({method}: {path}). The sandbox serves a part of Stripe's API; this is not in it, "
-        "or the address is mistyped.",
+        f"Unrecognized request URL ({method}: {path}). The sandbox serves a part of Stripe's API; this is "
+        "not in it, or the address is mistyped.",
     )
 
 
@@ -222,8 +222,8 @@ def check_key(authorization: str) -> None:
     if not given:
         raise ApiError(
             401,
-            "You did not provide an API key. You need to provide your API key in the Authorization header, using "
-            "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
+            "You did not provide an API key. You need to provide your API key in the Authorization header, "
+            "using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
             headers={"www-authenticate": 'Bearer realm="Stripe"'},
         )
     if not given.startswith(("sk_test_", "rk_test_")):

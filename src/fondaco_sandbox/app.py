@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import stat
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -76,7 +77,7 @@ class App:
         except ApiError as error:
             response = error_answer(error)
         except Exception as error:  # a fault of the sandbox: answered as Stripe answers its own
-            print(f"sandbox: {request.method} {request.path} failed: {error!r}", flush=True)
+            sys.stderr.write(f"sandbox: {request.method} {request.path} failed: {error!r}\n")
             response = error_answer(broken())
         if response.lost:
             hang_up(request.client)

@@ -91,7 +91,8 @@ class Sandbox:
     ) -> None:
         """Plan a delivery: "normal" ones count for `pending_webhooks`, the others come on top."""
         self.store.db.execute(
-            "insert into deliveries (event, endpoint, manner, state, created_ms, due_ms) values (?, ?, ?, ?, ?, ?)",
+            "insert into deliveries (event, endpoint, manner, state, created_ms, due_ms)"
+            " values (?, ?, ?, ?, ?, ?)",
             (event, endpoint, manner, state, self.clock.now_ms(), due_ms),
         )
         self.on_work()

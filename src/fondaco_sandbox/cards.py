@@ -34,45 +34,87 @@ class Card:
 _DECLINED = "Your card was declined."
 CARDS = (
     Card("4242424242424242", "Payment succeeds", "pays", ("pm_card_visa", "tok_visa")),
-    Card("5555555555554444", "Payment succeeds (Mastercard)", "pays", ("pm_card_mastercard",), brand="mastercard"),
     Card(
-        "4000000000000002", "Card is declined", "declines", ("pm_card_visa_chargeDeclined", "pm_card_chargeDeclined"),
-        decline_code="generic_decline", code="card_declined", message=_DECLINED,
+        "5555555555554444",
+        "Payment succeeds (Mastercard)",
+        "pays",
+        ("pm_card_mastercard",),
+        brand="mastercard",
     ),
     Card(
-        "4000000000009995", "Declined: insufficient funds", "declines",
+        "4000000000000002",
+        "Card is declined",
+        "declines",
+        ("pm_card_visa_chargeDeclined", "pm_card_chargeDeclined"),
+        decline_code="generic_decline",
+        code="card_declined",
+        message=_DECLINED,
+    ),
+    Card(
+        "4000000000009995",
+        "Declined: insufficient funds",
+        "declines",
         ("pm_card_visa_chargeDeclinedInsufficientFunds", "pm_card_chargeDeclinedInsufficientFunds"),
-        decline_code="insufficient_funds", code="card_declined", message="Your card has insufficient funds.",
+        decline_code="insufficient_funds",
+        code="card_declined",
+        message="Your card has insufficient funds.",
     ),
     Card(
-        "4000002500003155", "Asks for 3-D Secure", "authenticates",
-        ("pm_card_authenticationRequiredOnSetup", "pm_card_authenticationRequired", "pm_card_threeDSecure2Required"),
+        "4000002500003155",
+        "Asks for 3-D Secure",
+        "authenticates",
+        (
+            "pm_card_authenticationRequiredOnSetup",
+            "pm_card_authenticationRequired",
+            "pm_card_threeDSecure2Required",
+        ),
     ),
     Card(
-        "4000000000000259", "Succeeds, is disputed later", "pays", ("pm_card_createDispute",), later="disputed",
+        "4000000000000259",
+        "Succeeds, is disputed later",
+        "pays",
+        ("pm_card_createDispute",),
+        later="disputed",
     ),
     Card(
-        "4000000000005126", "Succeeds, a refund fails later", "pays", ("pm_card_refundFail",), later="refund_fails",
+        "4000000000005126",
+        "Succeeds, a refund fails later",
+        "pays",
+        ("pm_card_refundFail",),
+        later="refund_fails",
     ),
     Card(
-        "4000000000007726", "Succeeds, a refund is pending first", "pays", ("pm_card_pendingRefund",),
+        "4000000000007726",
+        "Succeeds, a refund is pending first",
+        "pays",
+        ("pm_card_pendingRefund",),
         later="refund_pending",
     ),
-)  # fmt: skip
+)
 UNKNOWN_CARD = Card(
-    "0000000000000000", "Not a test card", "declines", decline_code="test_mode_live_card", code="card_declined",
+    "0000000000000000",
+    "Not a test card",
+    "declines",
+    decline_code="test_mode_live_card",
+    code="card_declined",
     message="Your card was declined. Your request was in test mode, but used a non test card.",
-)  # fmt: skip
+)
 BANK_PAYS = Card(
-    "bank_debit_success", "Bank debit: paid some seconds later", "debits",
-    ("pm_usBankAccount_success", "pm_sepaDebit_success"), later="refund_pending",
-)  # fmt: skip
+    "bank_debit_success",
+    "Bank debit: paid some seconds later",
+    "debits",
+    ("pm_usBankAccount_success", "pm_sepaDebit_success"),
+    later="refund_pending",
+)
 BANK_FAILS = Card(
-    "bank_debit_failure", "Bank debit: fails some seconds later", "debit_fails",
-    ("pm_usBankAccount_insufficientFunds", "pm_sepaDebit_failure"), decline_code=None,
+    "bank_debit_failure",
+    "Bank debit: fails some seconds later",
+    "debit_fails",
+    ("pm_usBankAccount_insufficientFunds", "pm_sepaDebit_failure"),
+    decline_code=None,
     code="payment_intent_payment_attempt_failed",
     message="The customer's account has insufficient funds to cover this payment.",
-)  # fmt: skip
+)
 ALL = (*CARDS, BANK_PAYS, BANK_FAILS)
 
 

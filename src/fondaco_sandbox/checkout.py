@@ -28,19 +28,8 @@ def answer(box: Sandbox, request: Request, base_url: str) -> Response:
     if page == "authenticate":
         return _authenticate(box, object_id, form)
     session = box.store.get("checkout.session", object_id) if page == "pay" else None
-    if session is None:
-        return message_page(
-            "Nothing here", "There is no such payment page. Go back to the shop and start again.", 404
-        )
-    if session["status"] == "complete":
-        return redirect(success_address(session))
-    if session["status"] != "open":
-        return message_page(
-            "This page has expired",
-            "Nothing was paid. Go back to the shop and start again.",
-            410,
-            back=session["cancel_url"],
-        )
+    if session is None or session["status"] != "open":
+        return _nothing_to_pay(session)
     if form is None:
         return payment_page(session, _items(box, session), _failure(box, session))
     try:
@@ -51,6 +40,16 @@ def answer(box: Sandbox, request: Request, base_url: str) -> Response:
         box.cause = Cause()
         session = sessions.pay(box, session, card, payer, base_url)
     return _after_attempt(box, session)
+
+
+def _nothing_to_pay(session: Obj | None) -> Response:
+    """The answer for a session that is paid, expired or unknown."""
+    if session is None:
+        return message_page("Nothing here", "There is no such payment page. Start again in the shop.", 404)
+    if session["status"] == "complete":
+        return redirect(success_address(session))
+    words = "Nothing was paid. Go back to the shop and start again."
+    return message_page("This page has expired", words, 410, back=session["cancel_url"])
 
 
 def success_address(session: Obj) -> str:
@@ -122,13 +121,9 @@ def _after_attempt(box: Sandbox, session: Obj) -> Response:
 def _authenticate(box: Sandbox, intent_id: str, form: dict[str, str] | None) -> Response:
     """The bank's page of 3-D Secure, for sessions and for intents confirmed through the API."""
     intent = box.store.get("payment_intent", intent_id)
-    if intent is None:
-        return message_page("Nothing here", "There is no such payment.", 404)
     session_id: str | None = box.store.hidden(intent_id).get("session")
-    if intent["status"] != "requires_action":
-        if session_id:
-            return redirect(f"/c/pay/{session_id}")
-        return message_page("This step is over", "The payment has been authenticated or refused already.")
+    if intent is None or intent["status"] != "requires_action":
+        return _nothing_to_authenticate(intent, session_id)
     after: str = intent["next_action"]["redirect_to_url"]["return_url"]
     goes_to = [after]
     if session_id:
@@ -143,6 +138,14 @@ def _authenticate(box: Sandbox, intent_id: str, form: dict[str, str] | None) -> 
     if session_id:
         return _after_attempt(box, box.store.need("checkout.session", session_id))
     return redirect(after)
+
+
+def _nothing_to_authenticate(intent: Obj | None, session_id: str | None) -> Response:
+    if intent is None:
+        return message_page("Nothing here", "There is no such payment.", 404)
+    if session_id:
+        return redirect(f"/c/pay/{session_id}")
+    return message_page("This step is over", "The payment has been authenticated or refused already.")
 
 
 def finish_authentication(box: Sandbox, intent: Obj, *, passed: bool) -> None:

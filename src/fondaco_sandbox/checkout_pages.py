@@ -21,7 +21,7 @@ def payment_page(
     form: dict[str, str] | None = None,
     wrong: str | None = None,
 ) -> Response:
-    """The form. `failure` is what went wrong before; `wrong` the field it belongs to; `form` what was typed."""
+    """The form. `failure`: what went wrong before; `wrong`: the field it is about; `form`: what was typed."""
     form = form or {}
     amount = money.shown(session["amount_total"], session["currency"])
     parts = [
@@ -45,7 +45,9 @@ def _summary(session: Obj, items: list[Obj], amount: str) -> str:
     rows = "".join(_item(item) for item in items)
     back = ""
     if session["cancel_url"]:
-        back = f'<p><a class="back" href="{text(session["cancel_url"])}"><span aria-hidden="true">←</span> Cancel and go back</a></p>'
+        address = text(session["cancel_url"])
+        arrow = '<span aria-hidden="true">←</span>'
+        back = f'<p><a class="back" href="{address}">{arrow} Cancel and go back</a></p>'
     return (
         f'<section class="summary" aria-label="What you pay for">{back}<p class="total">{text(amount)}</p>'
         f'<ul class="items">{rows}</ul></section>'
@@ -55,7 +57,8 @@ def _summary(session: Obj, items: list[Obj], amount: str) -> str:
 def _item(item: Obj) -> str:
     each = ""
     if item["quantity"] > 1:
-        each = f'<span class="quiet">{item["quantity"]} × {text(money.shown(item["price"]["unit_amount"], item["currency"]))}</span>'
+        one = money.shown(item["price"]["unit_amount"], item["currency"])
+        each = f'<span class="quiet">{item["quantity"]} × {text(one)}</span>'
     return (
         f'<li><span class="name">{text(item["description"])}{each}</span>'
         f"<span>{text(money.shown(item['amount_total'], item['currency']))}</span></li>"
@@ -63,49 +66,41 @@ def _item(item: Obj) -> str:
 
 
 def _form(session: Obj, amount: str, form: dict[str, str], wrong: str | None) -> str:
-    address = f"/c/pay/{text(session['id'])}"
-    details: Obj = session["customer_details"] or {}
-    known = session["customer_email"] or details.get("email") or ""
-    fields: list[str] = []
-    fields.append(
-        _field("email", "E-mail", form.get("email") or known, wrong, "email", 'type="email" required')
-    )
+    def field(name: str, label: str, more: str) -> str:
+        return _field(name, label, form.get(name, ""), more, wrong=wrong == name)
+
     takes_cards = "card" in session["payment_method_types"]
+    details: Obj = session["customer_details"] or {}
+    form = {"email": session["customer_email"] or details.get("email") or "", **form}
+    parts = [field("email", "E-mail", 'type="email" autocomplete="email" required')]
     if takes_cards:
-        numeric = 'inputmode="numeric"'
-        fields.append(
-            _field(
-                "number", "Card number", form.get("number", ""), wrong, "cc-number", f"{numeric} maxlength=23"
-            )
-        )
-        fields.append('<div class="pair">')
-        fields.append(
-            _field(
-                "expiry", "Expiry (MM/YY)", form.get("expiry", ""), wrong, "cc-exp", f"{numeric} maxlength=7"
-            )
-        )
-        fields.append(_field("cvc", "CVC", form.get("cvc", ""), wrong, "cc-csc", f"{numeric} maxlength=4"))
-        fields.append("</div>")
-        fields.append(
-            _field("name", "Name on card (optional)", form.get("name", ""), wrong, "cc-name", "maxlength=200")
-        )
-        fields.append(f'<button class="primary" type="submit">Pay {text(amount)}</button>')
+        digits = 'inputmode="numeric" autocomplete='
+        parts += [
+            field("number", "Card number", digits + '"cc-number" maxlength="23"'),
+            '<div class="pair">',
+            field("expiry", "Expiry (MM/YY)", digits + '"cc-exp" maxlength="7"'),
+            field("cvc", "CVC", digits + '"cc-csc" maxlength="4"'),
+            "</div>",
+            field("name", "Name on card (optional)", 'autocomplete="cc-name" maxlength="200"'),
+            f'<button class="primary" type="submit">Pay {text(amount)}</button>',
+        ]
     one_click = [card for card in cards.CARDS if takes_cards]
     if any(name in cards.BANK_DEBITS for name in session["payment_method_types"]):
         one_click += [cards.BANK_PAYS, cards.BANK_FAILS]
     buttons = "".join(_button(card) for card in one_click)
     return (
-        f'<form method="post" action="{address}" novalidate>{"".join(fields)}'
-        f'<h2 id="tests">Or pay with one click</h2><p class="quiet">Test cards and what they do. Each pays {text(amount)}.'
-        f'</p><ul class="cards" aria-labelledby="tests">{buttons}</ul></form>'
+        f'<form method="post" action="/c/pay/{text(session["id"])}" novalidate>{"".join(parts)}'
+        '<h2 id="tests">Or pay with one click</h2>'
+        f'<p class="quiet">Test cards and what they do. Each pays {text(amount)}.</p>'
+        f'<ul class="cards" aria-labelledby="tests">{buttons}</ul></form>'
     )
 
 
-def _field(name: str, label: str, value: str, wrong: str | None, autocomplete: str, more: str) -> str:
-    fault = ' aria-invalid="true" aria-describedby="failure" autofocus' if wrong == name else ""
+def _field(name: str, label: str, value: str, more: str, *, wrong: bool) -> str:
+    fault = ' aria-invalid="true" aria-describedby="failure" autofocus' if wrong else ""
     return (
-        f'<p class="field"><label for="{name}">{text(label)}</label><input id="{name}" name="{name}" '
-        f'value="{text(value)}" autocomplete="{autocomplete}" {more}{fault}></p>'
+        f'<p class="field"><label for="{name}">{text(label)}</label>'
+        f'<input id="{name}" name="{name}" value="{text(value)}" {more}{fault}></p>'
     )
 
 
@@ -114,8 +109,8 @@ def _button(card: Card) -> str:
     label = " ".join(number[n : n + 4] for n in range(0, 16, 4)) if number.isdigit() else "Bank debit"
     meaning = card.meaning.removeprefix("Bank debit: ").capitalize() if card.is_bank else card.meaning
     return (
-        f'<li><button type="submit" name="card" value="{text(number)}"><span class="number">{text(label)}</span>'
-        f'<span class="quiet">{text(meaning)}</span></button></li>'
+        f'<li><button type="submit" name="card" value="{text(number)}">'
+        f'<span class="number">{text(label)}</span><span class="quiet">{text(meaning)}</span></button></li>'
     )
 
 
@@ -123,10 +118,12 @@ def authentication_page(intent: Obj, goes_to: Sequence[str], failure: str | None
     amount = money.shown(intent["amount"], intent["currency"])
     alert = f'<p class="error" role="alert">{text(failure)}</p>' if failure else ""
     body = (
-        f'<body class="checkout narrow">{BANNER}<main><section class="pay"><h1>Your bank asks: is it you?</h1>{alert}'
+        f'<body class="checkout narrow">{BANNER}<main><section class="pay">'
+        f"<h1>Your bank asks: is it you?</h1>{alert}"
         f"<p>3-D Secure test page for a payment of <strong>{text(amount)}</strong>.</p>"
         f'<form method="post" action="/c/authenticate/{text(intent["id"])}" class="choices">'
-        '<button class="primary" type="submit" name="action" value="complete">Complete authentication</button>'
+        '<button class="primary" type="submit" name="action" value="complete">'
+        "Complete authentication</button>"
         '<button type="submit" name="action" value="fail">Fail authentication</button>'
         "</form></section></main></body>"
     )

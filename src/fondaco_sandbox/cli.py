@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         app = create_app(settings)
     except Exception as error:
-        print(f"The Stripe sandbox cannot open its data in {settings.data}: {error}", file=sys.stderr)
+        sys.stderr.write(f"The Stripe sandbox cannot open its data in {settings.data}: {error}\n")
         return 1
     code = asyncio.run(_serve(app, settings))
     sys.stdout.flush()
@@ -85,10 +85,13 @@ async def _serve(app: App, settings: Settings) -> int:
         loop.add_signal_handler(number, stop.set)
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
-    print(f"Stripe sandbox at http://{settings.host}:{settings.port} (no real money){_hook(app)}", flush=True)
+    sys.stdout.write(
+        f"Stripe sandbox at http://{settings.host}:{settings.port} (no real money){_hook(app)}\n"
+    )
+    sys.stdout.flush()
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
-        print(f"The Stripe sandbox cannot serve: {serving.exception()}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"The Stripe sandbox cannot serve: {serving.exception()}\n")
         return 1
     server.stop()
     await asyncio.wait({serving}, timeout=_STOP_SECONDS)

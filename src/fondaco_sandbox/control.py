@@ -11,9 +11,10 @@ from fondaco_sandbox.box import Cause, Sandbox
 from fondaco_sandbox.checkout import finish_authentication, success_address
 from fondaco_sandbox.delivery import Courier
 from fondaco_sandbox.errors import ApiError, invalid, no_such
+from fondaco_sandbox.panel import error_of
 from fondaco_sandbox.payments import Payer
 from fondaco_sandbox.resources import sessions, webhook_endpoints
-from fondaco_sandbox.store import Obj
+from fondaco_sandbox.store import Obj, is_object
 from fondaco_sandbox.web import Request, Response, as_json, redirect
 
 Action: TypeAlias = Callable[[Request, Obj, str], Awaitable[Response | Obj]]
@@ -211,7 +212,7 @@ class Control:
             "payment_status": session["payment_status"],
             "payment_intent": intent["id"],
             "payment_intent_status": intent["status"],
-            "error": (intent["last_payment_error"] or {}).get("message"),
+            "error": error_of(intent) or None,
             "success_url": success_address(session),
         }
 
@@ -240,6 +241,6 @@ def _content(request: Request) -> Obj:
         content = json.loads(request.body)
     except ValueError as error:
         raise invalid("The body is neither a JSON object nor a form.") from error
-    if not isinstance(content, dict):
+    if not is_object(content):
         raise invalid("The body must be a JSON object.")
     return content

@@ -7,6 +7,7 @@ import hmac
 import json
 import sqlite3
 import ssl
+import sys
 from urllib.parse import urlsplit
 
 from fondaco_sandbox import timers
@@ -70,8 +71,12 @@ class Courier:
     async def _run(self) -> None:
         while True:
             self._wake.clear()
-            timers.run_due(self._box)
-            self._start_deliveries()
+            try:
+                timers.run_due(self._box)
+                self._start_deliveries()
+            except Exception as error:  # one bad timer must not end all deliveries
+                sys.stderr.write(f"sandbox: background work failed: {error!r}\n")
+                await asyncio.sleep(1)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._pause())
 
@@ -96,7 +101,7 @@ class Courier:
         """The deliveries that are due next and not under way."""
         marks = ", ".join("?" * len(self._busy))
         sql = f"""select * from deliveries where state = 'pending' and seq not in ({marks})
-                  order by due_ms, seq limit ?"""  # noqa: S608 - only question marks are put in
+                  order by due_ms, seq limit ?"""
         return self._box.store.db.execute(sql, (*self._busy, count)).fetchall()
 
     async def _deliver(self, row: sqlite3.Row) -> None:
@@ -130,15 +135,15 @@ class Courier:
             self._finish(row, "pending", "connection refused", counted=False)
         except TimeoutError:
             self._finish(row, "pending", "no answer in time")
-        except (OSError, ValueError, asyncio.IncompleteReadError) as error:
+        except (OSError, ValueError, EOFError, asyncio.LimitOverrunError) as error:
             self._finish(row, "pending", f"connection broken ({type(error).__name__})")
         else:
             self._finish(row, "delivered" if 200 <= status < 300 else "pending", str(status))
 
     def _finish(self, row: sqlite3.Row, state: str, answer: str, *, counted: bool = True) -> None:
         """Write down how a try ended and plan the next one."""
-        box, attempts = self._box, row["attempts"]
-        now = box.clock.now_ms()
+        box, now = self._box, self._box.clock.now_ms()
+        attempts: int = row["attempts"]
         due: int | None = None
         if row["manner"] == "forged" and state == "pending":
             state = "failed"

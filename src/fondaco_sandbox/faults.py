@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from fondaco_sandbox.errors import invalid
-from fondaco_sandbox.store import Obj, Store
+from fondaco_sandbox.store import Obj, Store, is_object
 
 RATES: Obj = {
     "duplicate": 0,
@@ -93,7 +93,7 @@ def _rate(name: str, value: Any) -> int:
 
 
 def _count(name: str, value: Any) -> Obj:
-    wanted: Obj = value if isinstance(value, dict) else {"count": value}
+    wanted: Obj = value if is_object(value) else {"count": value}
     count, path = wanted.get("count", 1), wanted.get("path", "/v1/")
     if isinstance(count, bool) or not isinstance(count, int) or count < 0 or not isinstance(path, str):
         raise invalid(f'{name} must be a count or {{"count": 1, "path": "/v1/refunds"}}.', name)

@@ -27,8 +27,8 @@ def document(title: str, body: str, *, status: int = 200, goes_to: tuple[str, ..
     """A whole page. `goes_to`: addresses to which its forms may lead in the end."""
     targets = " ".join(["'self'", *sorted({origin for origin in map(_origin, goes_to) if origin})])
     policy = (
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; "
-        f"form-action {targets}"
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
+        f"frame-ancestors 'none'; form-action {targets}"
     )
     content = _HEAD.format(title=text(title)) + body + "\n</html>\n"
     headers = {

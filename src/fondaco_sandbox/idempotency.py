@@ -38,8 +38,9 @@ class Keys:
             if key in self._running:
                 raise ApiError(
                     409,
-                    "There is currently another in-progress request using this Idempotent Key (that probably means you "
-                    f"submitted twice, and the other request is still going through): {key}. Please try again later.",
+                    "There is currently another in-progress request using this Idempotent Key (that probably "
+                    "means you submitted twice, and the other request is still going through): "
+                    f"{key}. Please try again later.",
                     kind="idempotency_error",
                     code="idempotency_key_in_use",
                 )
@@ -48,16 +49,16 @@ class Keys:
         if row["request"] != endpoint:
             raise ApiError(
                 400,
-                "Keys for idempotent requests can only be used for the same endpoint they were first used for "
-                f"('{endpoint}' vs '{row['request']}'). Try using a key other than '{key}' if you meant to execute a "
-                "different request.",
+                "Keys for idempotent requests can only be used for the same endpoint they were first used "
+                f"for ('{endpoint}' vs '{row['request']}'). Try using a key other than '{key}' if you "
+                "meant to execute a different request.",
                 kind="idempotency_error",
             )
         if row["fingerprint"] != fingerprint:
             raise ApiError(
                 400,
-                "Keys for idempotent requests can only be used with the same parameters they were first used with. "
-                f"Try using a key other than '{key}' if you meant to execute a different request.",
+                "Keys for idempotent requests can only be used with the same parameters they were first used "
+                f"with. Try using a key other than '{key}' if you meant to execute a different request.",
                 kind="idempotency_error",
             )
         headers = {"content-type": "application/json", "idempotent-replayed": "true"}
@@ -67,8 +68,8 @@ class Keys:
     def keep(self, key: str, endpoint: str, fingerprint: str, answer: Response, request_id: str) -> None:
         """Keep the answer; belongs into the transaction of the work."""
         self._box.store.db.execute(
-            "insert or replace into idempotency (key, request, fingerprint, status, body, request_id, kept_ms)"
-            " values (?, ?, ?, ?, ?, ?, ?)",
+            "insert or replace into idempotency"
+            " (key, request, fingerprint, status, body, request_id, kept_ms) values (?, ?, ?, ?, ?, ?, ?)",
             (
                 key,
                 endpoint,

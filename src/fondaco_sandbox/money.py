@@ -2,19 +2,26 @@
 
 from fondaco_sandbox.errors import invalid
 
-ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
-THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
-_WHOLE_UNITS = frozenset("isk ugx".split())
-TWO_DECIMAL = frozenset(
-    "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop"
-    " crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr isk jmd kes"
-    " kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd"
-    " pab pen pgk php pkr pln qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd"
-    " tzs uah ugx uyu uzs wst xcd yer zar zmw".split()
-)
+
+def _codes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ZERO_DECIMAL = _codes("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf")
+THREE_DECIMAL = _codes("bhd jod kwd omr tnd")
+_WHOLE_UNITS = _codes("isk ugx")
+TWO_DECIMAL = _codes("""
+    usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bmd bnd bob brl bsd bwp byn bzd cad cdf chf
+    cny cop crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils
+    inr isk jmd kes kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn
+    nad ngn nio nok npr nzd pab pen pgk php pkr pln qar ron rsd rub sar sbd scr sek sgd shp sle sos srd
+    std szl thb tjs top try ttd twd tzs uah ugx uyu uzs wst xcd yer zar zmw
+""")
 CURRENCIES = ZERO_DECIMAL | THREE_DECIMAL | TWO_DECIMAL
-_SMALLEST = {"gbp": 30, "dkk": 250, "nok": 300, "sek": 300, "pln": 200, "czk": 1500, "huf": 17500, "hkd": 400}
-_SMALLEST |= {"mxn": 1000, "myr": 200, "thb": 1000, "aed": 200, "ron": 200}
+_SMALLEST = {
+    "aed": 200, "czk": 1500, "dkk": 250, "gbp": 30, "hkd": 400, "huf": 17500, "mxn": 1000, "myr": 200,
+    "nok": 300, "pln": 200, "ron": 200, "sek": 300, "thb": 1000,
+}  # fmt: skip
 _LARGEST = 99_999_999
 DISPUTE_FEE = 1500
 
@@ -29,7 +36,8 @@ def currency(given: str, param: str = "currency") -> str:
     code = given.lower()
     if code not in CURRENCIES:
         raise invalid(
-            f"Invalid currency: {given}. Stripe currently supports these currencies: {', '.join(sorted(CURRENCIES))}",
+            f"Invalid currency: {given}. Stripe currently supports these currencies: "
+            f"{', '.join(sorted(CURRENCIES))}",
             param,
         )
     return code

@@ -241,8 +241,10 @@ def _card_details(intent: Obj, card: Obj) -> Obj:
     }
 
 
-def balance_transaction(now: int, source: Obj, kind: str, amount: int, fee: int, after: int) -> Obj:
-    """Money moving on the balance: `amount` before the fee, negative when it leaves; usable `after` seconds."""
+def balance_transaction(
+    now: int, source: Obj, kind: str, amount: int, *, fee: int = 0, after: int = 0
+) -> Obj:
+    """Money moving on the balance: `amount` before the fee, negative when it leaves; usable `after` s."""
     fee_detail: Obj = {
         "amount": fee,
         "application": None,

@@ -86,7 +86,8 @@ def _faults(box: Sandbox) -> str:
     return (
         '<section><h2>Faults</h2><form method="post" action="/sandbox/faults" class="inline">'
         f'{"".join(fields)}<button type="submit">Set</button></form>'
-        '<form method="post" action="/sandbox/faults"><button type="submit" name="clear" value="1">All off</button>'
+        '<form method="post" action="/sandbox/faults">'
+        '<button type="submit" name="clear" value="1">All off</button>'
         "</form></section>"
     )
 
@@ -117,13 +118,19 @@ def _intents(box: Sandbox) -> str:
             text(each["id"]),
             text(money.shown(each["amount"], each["currency"])),
             _state(each["status"]),
-            text((each["last_payment_error"] or {}).get("message", "")),
+            text(error_of(each)),
             text(each["latest_charge"] or ""),
         ]
         for each in _recent(box, "payment_intent")
     ]
     heads = ["Created (UTC)", "PaymentIntent", "Amount", "State", "Last error", "Charge"]
     return table("Payments", heads, rows, "Nothing was paid yet.")
+
+
+def error_of(intent: Obj) -> str:
+    """Why the last attempt failed, in words; empty when it did not."""
+    error: Obj = intent["last_payment_error"] or {}
+    return error.get("message", "")
 
 
 def _refunds(box: Sandbox) -> str:
@@ -146,7 +153,8 @@ def _events(box: Sandbox) -> str:
     for each in _recent(box, "event"):
         sql = "select manner, state, attempts, last_answer from deliveries where event = ? order by seq"
         told = [
-            f"{_state(row['state'])} {text(row['manner'])}, {row['attempts']} tries {text(row['last_answer'] or '')}"
+            f"{_state(row['state'])} {text(row['manner'])}, {row['attempts']} tries "
+            f"{text(row['last_answer'] or '')}"
             for row in box.store.db.execute(sql, (each["id"],))
         ]
         again = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fondaco_sandbox.errors import ApiError, invalid, missing
-from fondaco_sandbox.store import Obj
+from fondaco_sandbox.store import Obj, is_object
 
 _BRACKETS = re.compile(r"\[([^\]]*)\]")
 _INTEGER = re.compile(r"-?\d{1,19}")
@@ -36,7 +36,7 @@ def nest(pairs: Iterable[tuple[str, str]]) -> Obj:
         for part in path[:-1]:
             key = part or str(len(place))
             below = place.setdefault(key, {})
-            if not isinstance(below, dict):
+            if not is_object(below):
                 raise invalid(f"Invalid parameter: {name}", name)
             place = below
         last = path[-1] or str(len(place))
@@ -52,17 +52,16 @@ def check(operation: str, raw: Obj) -> Obj:
 
 
 def _object(shape: Obj, raw: Any, path: str) -> Obj:
-    if not isinstance(raw, dict):
+    if not is_object(raw):
         raise invalid("Invalid object", path)
     fields: Obj = shape["object"]
-    given: Obj = raw
-    unknown = [name for name in given if name not in fields]
+    unknown = [name for name in raw if name not in fields]
     if unknown:
         raise _unknown([_join(path, name) for name in unknown], unknown[0], fields)
     for name in shape.get("required", []):
-        if name not in given:
+        if name not in raw:
             raise missing(_join(path, name))
-    return {name: _value(fields[name], value, _join(path, name)) for name, value in given.items()}
+    return {name: _value(fields[name], value, _join(path, name)) for name, value in raw.items()}
 
 
 def _unknown(names: list[str], first: str, fields: Obj) -> ApiError:
@@ -81,12 +80,11 @@ def _value(shape: Any, raw: Any, path: str) -> Any:
     if "object" in shape:
         return _object(shape, raw, path)
     if "map" in shape:
-        if not isinstance(raw, dict):
+        if not is_object(raw):
             raise invalid("Invalid object", path)
-        entries: Obj = raw  # an empty value unsets its key
-        return {
+        return {  # an empty value unsets its key
             name: value if value == "" else _value(shape["map"], value, f"{path}[{name}]")
-            for name, value in entries.items()
+            for name, value in raw.items()
         }
     if "list" in shape:
         return [_value(shape["list"], item, f"{path}[{n}]") for n, item in enumerate(_items(raw, path))]
@@ -99,10 +97,9 @@ def _value(shape: Any, raw: Any, path: str) -> Any:
 
 
 def _items(raw: Any, path: str) -> list[Any]:
-    if not isinstance(raw, dict) or not all(key.isdigit() for key in raw):
+    if not is_object(raw) or not all(key.isdigit() for key in raw):
         raise invalid("Invalid array", path)
-    entries: Obj = raw
-    return [entries[key] for key in sorted(entries, key=int)]
+    return [raw[key] for key in sorted(raw, key=int)]
 
 
 def _any(options: list[Any], raw: Any, path: str) -> Any:
@@ -138,9 +135,9 @@ def _scalar(shape: str, raw: Any, path: str) -> Any:
 
 def _empty(path: str) -> ApiError:
     message = (
-        f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset a parameter; "
-        f"however '{path}' cannot be unset. You should remove '{path}' from your request or supply a non-empty "
-        "value."
+        f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset a "
+        f"parameter; however '{path}' cannot be unset. You should remove '{path}' from your request or "
+        "supply a non-empty value."
     )
     return invalid(message, path, "parameter_invalid_empty")
 
@@ -162,8 +159,8 @@ def metadata(given: Any, before: Obj | None = None) -> Obj:
             raise invalid(f"Metadata keys can have up to 40 characters; '{key}' has {len(key)}.", "metadata")
         if len(value) > 500:
             raise invalid(
-                f"Metadata values can have up to 500 characters, but you passed in a value that is {len(value)} "
-                f"characters. Invalid value: {value[:40]}...",
+                "Metadata values can have up to 500 characters, but you passed in a value that is "
+                f"{len(value)} characters. Invalid value: {value[:40]}...",
                 f"metadata[{key}]",
             )
     return merged

@@ -61,7 +61,10 @@ def authenticate(box: Sandbox, intent: Obj, *, passed: bool) -> Obj:
     if passed:
         intent["next_action"] = None
         return _succeed(box, intent, _charge(box, intent, "succeeded"))
-    message = "We are unable to authenticate your payment method. Please choose a different payment method and try again."
+    message = (
+        "We are unable to authenticate your payment method. Please choose a different payment method and try "
+        "again."
+    )
     error: Obj = {
         "code": "payment_intent_authentication_failure",
         "message": message,
@@ -165,7 +168,12 @@ def _succeed(box: Sandbox, intent: Obj, charge: Obj) -> Obj:
     is_card = charge["payment_method_details"]["type"] == "card"
     fee = money.fee(charge["amount"])
     entry = objects.balance_transaction(
-        box.now(), charge, "charge" if is_card else "payment", charge["amount"], fee, AVAILABLE_AFTER
+        box.now(),
+        charge,
+        "charge" if is_card else "payment",
+        charge["amount"],
+        fee=fee,
+        after=AVAILABLE_AFTER,
     )
     move_money(box, entry)
     charge |= {"status": "succeeded", "paid": True, "captured": True, "balance_transaction": entry["id"]}

@@ -19,6 +19,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from fondaco_sandbox.store import is_object
+
 FILE = Path(__file__).with_name("request_shapes.json")
 
 OPERATIONS = {
@@ -87,7 +89,7 @@ def _object(cls: Any, choices: dict[str, list[str]]) -> dict[str, Any]:
     for name, written in cls.__annotations__.items():
         if name in transport:
             continue
-        hint = eval(written.__forward_arg__, namespace) if isinstance(written, typing.ForwardRef) else written
+        hint = _resolved(written, namespace)
         optional = "NotRequired" in str(typing.get_origin(hint))
         shapes[name] = _shape(typing.get_args(hint)[0] if optional else hint, namespace, choices)
         if not optional:
@@ -96,9 +98,7 @@ def _object(cls: Any, choices: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def _shape(hint: Any, namespace: dict[str, Any], choices: dict[str, list[str]]) -> Any:
-    if isinstance(hint, str | typing.ForwardRef):
-        text = hint if isinstance(hint, str) else hint.__forward_arg__
-        return _shape(eval(text, namespace), namespace, choices)  # noqa: S307 - the SDK's own annotations
+    hint = _resolved(hint, namespace)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     scalars: dict[Any, str] = {
         str: "string",
@@ -122,6 +122,15 @@ def _shape(hint: Any, namespace: dict[str, Any], choices: dict[str, list[str]]) 
     raise TypeError(f"no shape for {hint!r}")
 
 
+def _resolved(hint: Any, namespace: dict[str, Any]) -> Any:
+    """What an annotation in quotes stands for."""
+    if isinstance(hint, typing.ForwardRef):
+        hint = hint.__forward_arg__
+    if isinstance(hint, str):
+        return _resolved(eval(hint, namespace), namespace)  # noqa: S307 - the SDK's own annotations
+    return hint
+
+
 def _is_untyped(hint: Any) -> bool:
     """The SDK takes its own response objects where a mapping is meant; that adds nothing to the wire."""
     return "UntypedStripeObject" in repr(hint) or hint is type(None)
@@ -139,7 +148,7 @@ def _enum(values: list[str], choices: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def _union(shapes: list[Any]) -> Any:
-    closed = [shape for shape in shapes if isinstance(shape, dict) and ("enum" in shape or "choice" in shape)]
+    closed = [shape for shape in shapes if is_object(shape) and ("enum" in shape or "choice" in shape)]
     if closed and closed[0] != {"enum": [""]}:
         # "A | B | str": the SDK leaves the list open for later versions, the server of this version does not
         shapes = [shape for shape in shapes if shape != "string"]

@@ -21,4 +21,4 @@ class Settings:
     settle_seconds: int = 5
     delivery_timeout_seconds: int = 10
     allow_remote: bool = False
-    """Accept Host headers and webhook addresses that are not this machine's own (needed inside containers)."""
+    """Take Host headers and webhook addresses that are not this machine's own (needed inside containers)."""

@@ -8,13 +8,19 @@ the committed state, each once, in order.
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 Obj: TypeAlias = dict[str, Any]
 """A JSON object."""
+
+
+def is_object(value: object) -> TypeGuard[Obj]:
+    """Whether a value from JSON or a form is an object."""
+    return isinstance(value, dict)
+
 
 SCHEMA = """
 create table if not exists objects (
@@ -26,12 +32,13 @@ create index if not exists objects_charge on objects (kind, json_extract(body, '
 create index if not exists objects_customer on objects (kind, json_extract(body, '$.customer'));
 create index if not exists objects_source on objects (kind, json_extract(body, '$.source'));
 create table if not exists timers (
-    seq integer primary key autoincrement, due_ms integer not null, action text not null, subject text not null);
+    seq integer primary key autoincrement, due_ms integer not null,
+    action text not null, subject text not null);
 create index if not exists timers_due on timers (due_ms);
 create table if not exists deliveries (
     seq integer primary key autoincrement, event text not null, endpoint text not null,
-    manner text not null, state text not null, attempts integer not null default 0, created_ms integer not null,
-    due_ms integer, last_answer text);
+    manner text not null, state text not null, attempts integer not null default 0,
+    created_ms integer not null, due_ms integer, last_answer text);
 create index if not exists deliveries_due on deliveries (due_ms) where state = 'pending';
 create index if not exists deliveries_event on deliveries (event);
 create table if not exists idempotency (
@@ -66,7 +73,7 @@ class Store:
     # Transactions
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None]:
         """Everything inside is kept, or nothing; new facts reach the truth file before this returns."""
         self.db.execute("begin immediate")
         try:
@@ -78,7 +85,7 @@ class Store:
         self._append_truth()
 
     @contextmanager
-    def savepoint(self) -> Iterator[None]:
+    def savepoint(self) -> Generator[None]:
         """An inner step that can be undone without losing what came before it."""
         self.db.execute("savepoint step")
         try:

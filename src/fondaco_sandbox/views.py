@@ -6,7 +6,7 @@ from typing import Any
 from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.call import Call
 from fondaco_sandbox.errors import invalid, no_such
-from fondaco_sandbox.store import Obj
+from fondaco_sandbox.store import Obj, is_object
 
 EXPANDABLE: dict[str, dict[str, str]] = {
     "payment_intent": {
@@ -77,11 +77,11 @@ def _expand(box: Sandbox, body: Obj, parts: list[str], path: str) -> Obj:
         return _expand_inside(box, body, name, rest, path)
     value = body.get(name)
     if target in ("refunds", "line_items"):
-        value = value if isinstance(value, dict) else _sublist(box, body, target)
+        value = value if is_object(value) else _sublist(box, body, target)
     elif isinstance(value, str):
         found = box.store.find(value)
         value = present(box, found[1]) if found else value
-    if isinstance(value, dict):
+    if is_object(value):
         value = _expand(box, value, rest, path)
     return body | {name: value}
 
@@ -89,7 +89,7 @@ def _expand(box: Sandbox, body: Obj, parts: list[str], path: str) -> Obj:
 def _expand_inside(box: Sandbox, body: Obj, name: str, rest: list[str], path: str) -> Obj:
     """Walk through an object that is always whole ("line_items.data.price.product")."""
     inner = body.get(name)
-    if not isinstance(inner, dict) or not rest:
+    if not is_object(inner) or not rest:
         message = f"This property cannot be expanded ({path})."
         raise invalid(message, "expand")
     return body | {name: _expand(box, inner, rest, path)}
@@ -120,7 +120,7 @@ class Query:
 
     def created(self, wanted: Any) -> None:
         """`created`: an exact second or {gt, gte, lt, lte}."""
-        limits: Obj = wanted if isinstance(wanted, dict) else {"is": wanted}
+        limits: Obj = wanted if is_object(wanted) else {"is": wanted}
         for name, moment in limits.items():
             sign = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "is": "="}[name]
             self.add(f"created {sign} ?", moment)
@@ -149,7 +149,7 @@ def page(call: Call, kind: str, url: str, filters: dict[str, str], query: Query 
             raise no_such(kind, params[cursor], cursor)
         query.add("seq > ?" if backwards else "seq < ?", row["seq"])
     order = "asc" if backwards else "desc"
-    sql = f"select body from objects where {' and '.join(query.parts)} order by seq {order} limit ?"  # noqa: S608
+    sql = f"select body from objects where {' and '.join(query.parts)} order by seq {order} limit ?"
     rows = store.db.execute(sql, (*query.values, limit + 1)).fetchall()
     items = [present(call.box, json.loads(row["body"])) for row in rows[:limit]]
     return listing(items[::-1] if backwards else items, url, more=len(rows) > limit)

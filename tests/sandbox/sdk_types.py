@@ -115,7 +115,7 @@ def _fields(cls: type[StripeObject]) -> dict[str, Any]:
     for base in reversed(cls.__mro__):
         if not base.__module__.startswith("stripe.") or base.__name__ in ("StripeObject", "APIResource"):
             continue
-        for name, hint in base.__dict__.get("__annotations__", {}).items():
+        for name, hint in inspect.get_annotations(base).items():
             if not name.startswith("_") and name != "OBJECT_NAME" and "ClassVar" not in str(hint):
                 found[name] = _resolved(hint, base)
     spelled = {python: json for json, python in (getattr(cls, "_field_remappings", None) or {}).items()}

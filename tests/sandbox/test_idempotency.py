@@ -77,7 +77,7 @@ def test_forgotten_after_24_hours(api: stripe.StripeClient, sandbox: RunningSand
 
 def test_in_use(api: stripe.StripeClient, sandbox: RunningSandbox) -> None:
     """While one request is at work, a second one with its key is refused with 409."""
-    sandbox.post("/sandbox/faults", latency_ms=1500)
+    sandbox.post("/sandbox/faults", latency_ms=3000)
     made: list[stripe.Customer] = []
     slow = connect(sandbox.url, CheckedClient())
     thread = threading.Thread(

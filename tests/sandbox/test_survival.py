@@ -53,7 +53,7 @@ def test_clock_outlives_a_restart(tmp_path: Path) -> None:
 
 
 def test_killed_at_work_the_truth_is_what_the_api_says(tmp_path: Path, checked: CheckedClient) -> None:
-    """Payments from four clients, kill -9 in their midst, three times: acknowledged ones are all there, once."""
+    """Payments from four clients, kill -9 in their midst, three times: no acknowledged one is lost."""
     acknowledged: list[str] = []
     with run_sandbox(tmp_path) as sandbox:
         for _ in range(3):

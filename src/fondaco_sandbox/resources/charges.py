@@ -44,14 +44,15 @@ def balance(call: Call) -> Obj:
     """What is on the account, per currency: available now, and still pending."""
     sql = """
         select json_extract(body, '$.currency') as currency,
-               sum(case when json_extract(body, '$.available_on') <= ? then json_extract(body, '$.net') else 0 end)
+               sum(json_extract(body, '$.net')) filter (where json_extract(body, '$.available_on') <= :now)
                    as available,
-               sum(case when json_extract(body, '$.available_on') > ? then json_extract(body, '$.net') else 0 end)
+               sum(json_extract(body, '$.net')) filter (where json_extract(body, '$.available_on') > :now)
                    as pending
         from objects where kind = 'balance_transaction' group by 1 order by 1"""
-    now = call.box.now()
-    rows = call.box.store.db.execute(sql, (now, now)).fetchall()
-    sums: list[tuple[str, int, int]] = [(row["currency"], row["available"], row["pending"]) for row in rows]
+    rows = call.box.store.db.execute(sql, {"now": call.box.now()}).fetchall()
+    sums: list[tuple[str, int, int]] = [
+        (row["currency"], row["available"] or 0, row["pending"] or 0) for row in rows
+    ]
     sums = sums or [("usd", 0, 0)]
     return {
         "object": "balance",

@@ -95,7 +95,7 @@ def _fields(params: Obj, before: Obj) -> Obj:
         raise invalid(f"Invalid email address: {email}", "email", "email_invalid")
     if "address" in params:
         parts = ("city", "country", "line1", "line2", "postal_code", "state")
-        given = params["address"] or {}
+        given: Obj = params["address"] or {}
         fields["address"] = {name: given.get(name) for name in parts} if given else None
     if "preferred_locales" in params:
         fields["preferred_locales"] = params["preferred_locales"]

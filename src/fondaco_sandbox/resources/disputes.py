@@ -8,13 +8,34 @@ from fondaco_sandbox.views import page
 
 ANSWER_WITHIN = 9 * 86_400
 _EVIDENCE = (
-    "access_activity_log", "billing_address", "cancellation_policy", "cancellation_policy_disclosure",
-    "cancellation_rebuttal", "customer_communication", "customer_email_address", "customer_name",
-    "customer_purchase_ip", "customer_signature", "duplicate_charge_documentation", "duplicate_charge_explanation",
-    "duplicate_charge_id", "product_description", "receipt", "refund_policy", "refund_policy_disclosure",
-    "refund_refusal_explanation", "service_date", "service_documentation", "shipping_address", "shipping_carrier",
-    "shipping_date", "shipping_documentation", "shipping_tracking_number", "uncategorized_file", "uncategorized_text",
-)  # fmt: skip
+    "access_activity_log",
+    "billing_address",
+    "cancellation_policy",
+    "cancellation_policy_disclosure",
+    "cancellation_rebuttal",
+    "customer_communication",
+    "customer_email_address",
+    "customer_name",
+    "customer_purchase_ip",
+    "customer_signature",
+    "duplicate_charge_documentation",
+    "duplicate_charge_explanation",
+    "duplicate_charge_id",
+    "product_description",
+    "receipt",
+    "refund_policy",
+    "refund_policy_disclosure",
+    "refund_refusal_explanation",
+    "service_date",
+    "service_documentation",
+    "shipping_address",
+    "shipping_carrier",
+    "shipping_date",
+    "shipping_documentation",
+    "shipping_tracking_number",
+    "uncategorized_file",
+    "uncategorized_text",
+)
 
 
 def retrieve(call: Call) -> Obj:
@@ -35,7 +56,7 @@ def open_later(box: Sandbox, charge: Obj) -> None:
     charge["disputed"] = True
     box.store.save(charge)
     box.emit("charge.dispute.created", dispute)
-    entry = objects.balance_transaction(box.now(), dispute, "adjustment", -amount, money.DISPUTE_FEE, 0)
+    entry = objects.balance_transaction(box.now(), dispute, "adjustment", -amount, fee=money.DISPUTE_FEE)
     entry["description"] = f"Chargeback withdrawal for {charge['id']}"
     payments.move_money(box, entry)
     dispute["balance_transactions"] = [entry]

@@ -10,10 +10,24 @@ from fondaco_sandbox.store import Obj
 from fondaco_sandbox.views import page
 
 _CREATE = (
-    "allowed_payment_method_types", "amount", "automatic_payment_methods", "capture_method", "confirm", "currency",
-    "customer", "description", "error_on_requires_action", "metadata", "off_session", "payment_method",
-    "receipt_email", "return_url", "statement_descriptor", "statement_descriptor_suffix", "transfer_group",
-)  # fmt: skip
+    "allowed_payment_method_types",
+    "amount",
+    "automatic_payment_methods",
+    "capture_method",
+    "confirm",
+    "currency",
+    "customer",
+    "description",
+    "error_on_requires_action",
+    "metadata",
+    "off_session",
+    "payment_method",
+    "receipt_email",
+    "return_url",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+    "transfer_group",
+)
 _TEXTS = (
     "description",
     "receipt_email",
@@ -123,11 +137,11 @@ def _confirm(call: Call, intent: Obj, card: Card | None) -> Obj:
     if card is None:
         message = (
             "You cannot confirm this PaymentIntent because it's missing a payment method. To confirm the "
-            f"PaymentIntent with {intent['id']}, specify a payment method attached to this customer along with the "
-            "customer ID."
+            f"PaymentIntent with {intent['id']}, specify a payment method attached to this customer along "
+            "with the customer ID."
         )
         raise ApiError(400, message, code="payment_intent_unexpected_state", extra={"payment_intent": intent})
-    automatic = intent["automatic_payment_methods"] or {}
+    automatic: Obj = intent["automatic_payment_methods"] or {}
     if (
         automatic.get("allow_redirects") != "never"
         and "return_url" not in params

@@ -20,7 +20,7 @@ def create(call: Call) -> Obj:
     refund = box.store.insert("refund", _new(call, charge, amount))
     is_card = charge["payment_method_details"]["type"] == "card"
     kind = "refund" if is_card else "payment_refund"
-    entry = objects.balance_transaction(box.now(), refund, kind, -amount, 0, 0)
+    entry = objects.balance_transaction(box.now(), refund, kind, -amount)
     entry["description"] = f"REFUND FOR {'CHARGE' if is_card else 'PAYMENT'}"
     refund["balance_transaction"] = payments.move_money(box, entry)["id"]
     box.store.save(refund)
@@ -47,9 +47,10 @@ def _charge(call: Call) -> Obj:
     if intent is not None:
         if intent["status"] != "succeeded":
             raise ApiError(
-                400, f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.",
+                400,
+                f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.",
                 param="payment_intent",
-            )  # fmt: skip
+            )
         charge = call.box.store.need("charge", intent["latest_charge"])
     if charge is None:
         raise missing("charge")
@@ -132,7 +133,11 @@ def _destination(method_type: str) -> Obj:
     if method_type != "card":
         kind = {"sepa_debit": "eu_bank_transfer"}.get(method_type, "us_bank_transfer")
         return {"type": kind, kind: {"reference": None, "reference_status": "pending"}}
-    card: Obj = {"reference": None, "reference_status": "pending", "reference_type": "acquirer_reference_number"}
+    card: Obj = {
+        "reference": None,
+        "reference_status": "pending",
+        "reference_type": "acquirer_reference_number",
+    }
     return {"type": "card", "card": card | {"type": "refund"}}
 
 
@@ -162,8 +167,8 @@ def cancel(call: Call) -> Obj:
     refund = call.object("refund")
     if refund["status"] != "requires_action":
         raise invalid(
-            f"You cannot cancel this refund because it has a status of {refund['status']}. Only a refund with the "
-            "status requires_action may be canceled."
+            f"You cannot cancel this refund because it has a status of {refund['status']}. Only a refund "
+            "with the status requires_action may be canceled."
         )
     return _give_back(call.box, refund, "canceled", "merchant_request")
 
@@ -189,7 +194,7 @@ def _give_back(box: Sandbox, refund: Obj, status: str, reason: str) -> Obj:
     charge = box.store.need("charge", refund["charge"])
     is_card = charge["payment_method_details"]["type"] == "card"
     kind = "refund_failure" if is_card else "payment_failure_refund"
-    entry = objects.balance_transaction(box.now(), refund, kind, refund["amount"], 0, 0)
+    entry = objects.balance_transaction(box.now(), refund, kind, refund["amount"])
     entry["description"] = "REFUND FAILURE"
     before = refund["status"]
     refund |= {"status": status, "failure_reason": reason}

@@ -17,12 +17,33 @@ from fondaco_sandbox.store import Obj
 from fondaco_sandbox.views import listing, page
 
 _CREATE = (
-    "allowed_payment_method_types", "cancel_url", "client_reference_id", "currency", "customer",
-    "customer_creation", "customer_email", "expires_at", "line_items", "locale", "metadata", "mode",
-    "payment_intent_data", "payment_method_collection", "submit_type", "success_url", "ui_mode",
-)  # fmt: skip
-_INTENT_DATA = ("capture_method", "description", "metadata", "receipt_email", "statement_descriptor",
-                "statement_descriptor_suffix", "transfer_group")  # fmt: skip
+    "allowed_payment_method_types",
+    "cancel_url",
+    "client_reference_id",
+    "currency",
+    "customer",
+    "customer_creation",
+    "customer_email",
+    "expires_at",
+    "line_items",
+    "locale",
+    "metadata",
+    "mode",
+    "payment_intent_data",
+    "payment_method_collection",
+    "submit_type",
+    "success_url",
+    "ui_mode",
+)
+_INTENT_DATA = (
+    "capture_method",
+    "description",
+    "metadata",
+    "receipt_email",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+    "transfer_group",
+)
 _DAY = 86_400
 _EXPIRES_WITHIN = (30 * 60, _DAY)
 
@@ -247,8 +268,8 @@ def expire(call: Call) -> Obj:
     if session["status"] != "open":
         raise ApiError(
             400,
-            'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has a status of '
-            f"`{session['status']}`.",
+            'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has a '
+            f"status of `{session['status']}`.",
         )
     return expire_session(call.box, session)
 

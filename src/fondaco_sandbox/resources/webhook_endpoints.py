@@ -129,7 +129,7 @@ def _address(box: Sandbox, url: str) -> str:
     host = urlsplit(url).hostname or ""
     if host not in LOOPBACK and not host.startswith("127.") and not box.settings.allow_remote:
         raise invalid(
-            f"The sandbox delivers to this machine only, not to {host} (start it with --allow-remote to change that).",
+            f"The sandbox delivers to this machine only, not to {host} (--allow-remote changes that).",
             "url",
             "url_invalid",
         )
