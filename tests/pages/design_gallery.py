@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from fondaco.pages.render import environment
 from fondaco.pages.static import static_response
 from tests.pages.design_samples import pages
 
@@ -21,6 +22,29 @@ CHROMIUM_ARGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+
+
+# Pages for the scripts' own tests: live over a stream, live by asking the page, an upload.
+SCRIPTED = {
+    "/live": '<section id="order" data-live-url="/live-stream">Waiting</section>',
+    "/polled": '<section id="order" data-live-url="/no-stream">Waiting</section>',
+    "/polled-done": '<section id="order" data-live-url="/no-stream" data-live-final>Delivered</section>',
+    "/upload": (
+        '{% import "macros/forms.html" as f %}{% call f.form("/upload", "t", upload=true) %}'
+        '{{ f.file("keys", "Key file") }}{{ f.upload_progress() }}<button>Import</button>{% endcall %}'
+    ),
+}
+
+
+def scripted(content: str) -> str:
+    """A plain page with the live and upload scripts."""
+    source = (
+        '{% extends "layouts/plain.html" %}{% block title %}Scripts{% endblock %}{% block scripts %}'
+        """<script type="module" src="{{ asset_url('live.js') }}"></script>"""
+        """<script type="module" src="{{ asset_url('import.js') }}"></script>{% endblock %}"""
+        "{% block content %}" + content + "{% endblock %}"
+    )
+    return environment().from_string(source).render()
 
 
 class Gallery(BaseHTTPRequestHandler):
@@ -35,9 +59,32 @@ class Gallery(BaseHTTPRequestHandler):
             found = b'{"items": [{"label": "Order #1042", "hint": "Delivered", "href": "/desk"}]}'
             self._send(200, {"Content-Type": "application/json"}, found)
             return
+        if url.path == "/live-stream":
+            self._stream()
+            return
+        if url.path in SCRIPTED:
+            self._html(200, scripted(SCRIPTED[url.path]))
+            return
         html = pages(theme).get(url.path.strip("/") or "shop")  # type: ignore[arg-type]
+        self._html(200 if html else 404, html or "none")
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        self._html(200, "<title>kept</title><h1>kept</h1>") if b"KEY-1" in sent else self._html(
+            422, "<title>refused</title><body><h1>No keys in this file</h1></body>"
+        )
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for state, final in (("Paid", ""), ("Delivered", " data-live-final")):
+            fragment = f'<section id="order" data-live-url="/live-stream"{final}>{state}</section>'
+            self.wfile.write(f"data: {fragment}\n\n".encode())
+
+    def _html(self, status: int, html: str) -> None:
         headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": POLICY}
-        self._send(200 if html else 404, headers, (html or "none").encode())
+        self._send(status, headers, html.encode())
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from tests.pages.design_gallery import CHROMIUM, CHROMIUM_ARGS, serving
 
@@ -124,3 +124,52 @@ def test_the_copy_button_copies_the_key(chromium: Browser, gallery: str) -> None
     page.get_by_text("Key copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == "7QF2K-M9XPA-4TLRZ"
     context.close()
+
+
+def test_a_live_fragment_follows_its_stream_to_the_end(page: Page, gallery: str) -> None:
+    page.goto(f"{gallery}/live")
+    page.locator("#order", has_text="Delivered").wait_for()
+    assert page.locator("#order").get_attribute("data-live-final") is not None
+
+
+def test_without_a_stream_the_page_itself_is_asked(page: Page, gallery: str) -> None:
+    asked: list[str] = []
+    page.clock.install()
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.resource_type)
+        route.continue_(url=f"{gallery}/polled-done") if len(asked) > 2 else route.continue_()
+
+    page.route("**/polled", answer)
+    page.goto(f"{gallery}/polled", wait_until="networkidle")
+    for _ in range(4):
+        page.clock.run_for(3000)
+        page.wait_for_load_state("networkidle")
+    page.locator("#order", has_text="Delivered").wait_for()
+    assert asked[1:3] == ["fetch", "fetch"]
+
+
+def test_an_upload_shows_what_the_server_says(page: Page, gallery: str) -> None:
+    page.goto(f"{gallery}/upload", wait_until="networkidle")
+    page.get_by_label("Key file").set_input_files(
+        {"name": "k.txt", "mimeType": "text/plain", "buffer": b"none"}
+    )
+    page.get_by_role("button", name="Import").click()
+    page.get_by_role("heading", name="No keys in this file").wait_for()
+    page.goto(f"{gallery}/upload", wait_until="networkidle")
+    page.get_by_label("Key file").set_input_files(
+        {"name": "k.txt", "mimeType": "text/plain", "buffer": b"KEY-1"}
+    )
+    with page.expect_request(lambda r: r.method == "POST") as sent:
+        page.get_by_role("button", name="Import").click()
+    assert sent.value.url.endswith("/upload")
+
+
+def test_a_filter_swaps_only_the_list_and_keeps_the_url(page: Page, gallery: str) -> None:
+    page.route("**/browse?*", lambda route: route.continue_(url=f"{gallery}/shop"))
+    page.goto(f"{gallery}/shop", wait_until="networkidle")
+    page.evaluate("window.stayed = true")
+    page.locator("#facets").get_by_role("link", name="Epic Games").click()
+    page.wait_for_url("**/browse?*platform=epic*")
+    assert page.evaluate("window.stayed") is True
+    assert page.locator("#list").count() == 1

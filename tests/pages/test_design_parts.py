@@ -230,26 +230,11 @@ class TestRichText:
 
 
 class TestStates:
-    NAMED = [
-        "PENDING_PAYMENT",
-        "PAID",
-        "DELIVERED",
-        "COMPLETED",
-        "EXPIRED",
-        "CANCELLED",
-        "REFUNDED",
-        "NEEDS_ATTENTION",
-        "HELD",
-        "RELEASED",
-        "AVAILABLE",
-        "RESERVED",
-        "SOLD",
-        "CONSUMED",
-        "QUARANTINED",
-        "FULFILLING",
-        "PARTIALLY_DELIVERED",
-        "DEAD",
-    ]
+    NAMED = (
+        "PENDING_PAYMENT", "PAID", "DELIVERED", "COMPLETED", "EXPIRED", "CANCELLED", "REFUNDED",
+        "NEEDS_ATTENTION", "HELD", "RELEASED", "AVAILABLE", "RESERVED", "SOLD", "CONSUMED", "QUARANTINED",
+        "FULFILLING", "PARTIALLY_DELIVERED", "DEAD",
+    )  # fmt: skip
 
     @pytest.mark.parametrize("state", NAMED)
     def test_every_state_has_words_for_customers(self, state: str) -> None:

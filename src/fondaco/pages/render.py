@@ -110,7 +110,9 @@ def environment(*, site_name: str = "fondaco", now: Callable[[], datetime] = clo
     """A new environment over this package's templates. `now` is the clock relative times use."""
     env = jinja2.Environment(
         loader=jinja2.PackageLoader("fondaco.pages", "templates"),
-        autoescape=_escaped,
+        autoescape=jinja2.select_autoescape(
+            enabled_extensions=(), disabled_extensions=("txt",), default_for_string=True, default=True
+        ),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -196,10 +198,6 @@ def time_tag(moment: datetime, now: datetime) -> Markup:
         escape(moment_words(exact)),
         relative_words(exact, now),
     )
-
-
-def _escaped(template: str | None) -> bool:
-    return template is None or not template.endswith(".txt")
 
 
 def _aware(moment: datetime) -> datetime:
