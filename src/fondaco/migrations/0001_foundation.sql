@@ -1419,8 +1419,11 @@ CREATE TABLE inventory.stock_batch (
   state           text NOT NULL,
   upload_key      uuid REFERENCES vault.data_key,
   upload          bytea,                               -- the sealed upload; NULL once imported
+  unit_key        uuid REFERENCES vault.data_key,      -- seals this batch's units
   lines           int NOT NULL DEFAULT 0 CHECK (lines >= 0),
-  done            int NOT NULL DEFAULT 0,              -- lines looked at so far, for the progress bar
+  done            int NOT NULL DEFAULT 0,              -- of lines, for the progress bar
+  attempts        int NOT NULL DEFAULT 0,              -- how often a worker took it up
+  touched_at      timestamptz NOT NULL DEFAULT now(),  -- when a worker last said it is at it
   imported        int NOT NULL DEFAULT 0,
   malformed       int NOT NULL DEFAULT 0,
   repeated        int NOT NULL DEFAULT 0,              -- twice in this upload or already this seller's
@@ -1433,6 +1436,7 @@ CREATE TABLE inventory.stock_batch (
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON inventory.stock_batch
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('stock_batch', 'state');
 CREATE INDEX stock_batch_seller ON inventory.stock_batch (seller_id, created_at DESC, id DESC);
+CREATE INDEX stock_batch_listing ON inventory.stock_batch (listing_id, created_at DESC, id DESC);
 CREATE INDEX stock_batch_open ON inventory.stock_batch (created_at) WHERE state IN ('RECEIVED', 'IMPORTING');
 
 -- What was wrong with single lines. Never the line itself: a mask such as "ABCD•••••".
@@ -1498,6 +1502,30 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION inventory.take FROM PUBLIC;
 
+-- How many free units a listing has, told up to p_most and never beyond ten: for the stock word.
+CREATE FUNCTION inventory.left_up_to(p_listing uuid, p_most int) RETURNS int
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = inventory, pg_temp AS $$
+  SELECT count(*)::int FROM (SELECT 1 FROM stock_unit WHERE listing_id = p_listing AND state = 'AVAILABLE'
+                             LIMIT least(p_most, 10)) some
+$$;
+REVOKE ALL ON FUNCTION inventory.left_up_to FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION inventory.left_up_to TO fondaco_app;
+
+-- Sets catalog.listing.in_stock to what is true. Locks the listing first and looks then, so that units
+-- that arrive and units that are sold at the same moment cannot leave the wrong word behind.
+CREATE FUNCTION inventory.refresh_in_stock(p_listing uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = inventory, pg_temp AS $$
+DECLARE
+  there boolean;
+BEGIN
+  PERFORM 1 FROM catalog.listing WHERE id = p_listing FOR NO KEY UPDATE;
+  there := EXISTS (SELECT 1 FROM stock_unit WHERE listing_id = p_listing AND state = 'AVAILABLE');
+  UPDATE catalog.listing SET in_stock = there WHERE id = p_listing AND in_stock <> there;
+  RETURN there;
+END $$;
+REVOKE ALL ON FUNCTION inventory.refresh_in_stock FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION inventory.refresh_in_stock TO fondaco_app;
+
 -- wallets: money entering from outside (fundings) and going back where it came from (refunds).
 -- What a wallet holds is the ledger's business: account kind 'wallet', owner 'user:<id>'.
 CREATE SCHEMA wallets;
@@ -1510,6 +1538,7 @@ CREATE TABLE wallets.funding (
   group_id     uuid,                                   -- the order group a card checkout pays
   amount       bigint NOT NULL CHECK (amount > 0),
   currency     char(3) NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+  lines        jsonb NOT NULL,                         -- what the payment page shows: [{name, quantity, unit_amount}]
   state        text NOT NULL,
   session_id   text UNIQUE,                            -- Stripe Checkout Session
   session_url  text,
@@ -1542,7 +1571,9 @@ CREATE TABLE wallets.refund (
   state       text NOT NULL,
   provider_id text UNIQUE,                             -- Stripe refund
   attempt     int NOT NULL DEFAULT 0,
-  called_at   timestamptz,
+  called_at   timestamptz,                             -- when this attempt was last sent
+  key_burnt   boolean NOT NULL DEFAULT false,          -- the provider keeps a failure under this attempt's key
+  checked_at  timestamptz,                             -- when the provider was last asked how it stands
   failure     text,
   created_at  timestamptz NOT NULL DEFAULT now(),
   done_at     timestamptz
@@ -2168,20 +2199,25 @@ CREATE TABLE notifications.mail (
   ref              text NOT NULL,                      -- 'order:<uuid>', for the timeline
   recipient        text NOT NULL,
   subject          text NOT NULL,
-  html             text NOT NULL,
+  html             text NOT NULL,                      -- a link that opens something is only a mark in here
   plain            text NOT NULL,
+  link_key         uuid REFERENCES vault.data_key,     -- the link itself, sealed until the mail is sent
+  link_sealed      bytea,
   state            text NOT NULL,
   attempts         int NOT NULL DEFAULT 0,
-  next_at          timestamptz NOT NULL DEFAULT now(),
+  next_at          timestamptz NOT NULL DEFAULT now(), -- due, or the end of a sender's lease
   failure          text,
   created_at       timestamptz NOT NULL DEFAULT now(),
-  sent_at          timestamptz
+  sent_at          timestamptz,
+  CHECK ((link_key IS NULL) = (link_sealed IS NULL))
 );
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON notifications.mail
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('mail', 'state');
 CREATE INDEX mail_due ON notifications.mail (next_at) WHERE state IN ('QUEUED', 'FAILED');
+CREATE INDEX mail_link ON notifications.mail (created_at) WHERE link_key IS NOT NULL;
 CREATE INDEX mail_ref ON notifications.mail (ref);
 CREATE INDEX mail_newest ON notifications.mail (created_at DESC, id DESC);
+CREATE INDEX mail_recipient ON notifications.mail (recipient, created_at DESC);
 GRANT SELECT, INSERT, UPDATE ON notifications.mail TO fondaco_app;
 SELECT core.wall('notifications.mail', 'user_id', '');
 

@@ -1,5 +1,11 @@
 """Mails: rows and their machine."""
 
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
 from fondaco.core.machine import Machine, Move
 
 MAIL = Machine(
@@ -15,3 +21,30 @@ MAIL = Machine(
         Move("UNDELIVERABLE", "QUEUED", "support", "address corrected, sent again"),
     ),
 )
+
+STATES: tuple[str, ...] = ("QUEUED", "SENT", "FAILED", "UNDELIVERABLE", "CAPTURED")
+
+
+class MailRow(msgspec.Struct, kw_only=True):
+    """A mail without its texts."""
+
+    id: UUID
+    template: str
+    template_version: int
+    user_id: UUID | None
+    ref: Annotated[str, msgspec.Meta(description='What it is about: "order:<uuid>", "group:<uuid>", ...')]
+    recipient: str
+    subject: str
+    state: str
+    attempts: int
+    next_at: Annotated[datetime, msgspec.Meta(description="When it is tried next, while it waits.")]
+    failure: Annotated[str | None, msgspec.Meta(description="Why the last try failed.")]
+    created_at: datetime
+    sent_at: datetime | None
+
+
+class FullMail(MailRow, kw_only=True):
+    """A mail with its texts."""
+
+    html: str
+    plain: str

@@ -1,0 +1,194 @@
+"""The mails' texts: versioned templates, filled in and made ready to send.
+
+A template that was ever sent is never edited: a new text is a new version beside it. `TEMPLATES` holds
+the version in use and the SHA-256 of its three files, so that an edit shows.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import css_inline
+import jinja2
+from babel.dates import format_datetime
+from babel.numbers import format_currency, format_decimal
+
+from fondaco.core.money import Money
+from fondaco.settings import Settings
+
+LOCALE = "en"
+LINK = "https://link.invalid/opened-when-sent"  # stands for the sealed link in stored mails
+_PARTS = ("subject.txt", "html", "txt")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One mail's text: its version in use, the hash of its files, and values to show it with.
+
+    `link` names the purpose of the link it carries ('verify', 'reset'), if any.
+    """
+
+    version: int
+    sha256: str
+    sample: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A filled-in template."""
+
+    template: str
+    version: int
+    subject: str
+    html: str
+    plain: str
+
+
+_LINES = [
+    {
+        "quantity": 2,
+        "title": "Northern Lights",
+        "platform": "Steam",
+        "region": "EU",
+        "seller": "Lagoon Games",
+        "total": 3998,
+        "currency": "EUR",
+    }
+]
+_SUM = {"number": "ORD-7K3Q-9XMA-2D4T", "total": 3998, "currency": "EUR", "lines": _LINES}
+_SOME_ID = "01930000-0000-7000-8000-000000000000"
+_IMPORT = {
+    "title": "Northern Lights",
+    "batch_id": _SOME_ID,
+    "imported": 1200,
+    "malformed": 3,
+    "repeated": 2,
+    "known_elsewhere": 0,
+    "failure": "The file is neither text nor CSV.",
+}
+_PAID = {"amount": 2500, "currency": "EUR", "at": "21 Nov 2026, 13:53 UTC", "reason": "Sold out meanwhile"}
+
+TEMPLATES: dict[str, Template] = {
+    "account_exists": Template(1, "9f269384d291878bdd612ba87543ad2681ac2e035d06dd0181388bff32d98536"),
+    "import_closed": Template(1, "f26f9c230474b2ced189e78ea65624a7775ff5bb1548f4d142242d2c15be381a", _IMPORT),
+    "import_failed": Template(1, "c87a5e9baf9de57ecb0f1bb19f7eee47ed3c325ce098edf93e5a0339ef3ae50c", _IMPORT),
+    "new_order": Template(
+        1,
+        "66c4a7d4a13e552312033eb3974f5c1aed06dd4ad0bfd35bce2b7018ddaaf2ee",
+        {**_SUM, "order_id": _SOME_ID, "store": "Lagoon Games"},
+    ),
+    "order_delivered": Template(
+        1,
+        "02a1500470be912f125c4e2cf28f4521fb5af8362a5eeae7a9a32d0557b0afeb",
+        {**_SUM, "group_id": _SOME_ID, "paid_with": "by card", "protection_days": 3},
+    ),
+    "order_expired": Template(
+        1, "9e5b435c6ef6797bb0f6af98463d0284abb14beaf15e291d2516571ec562080b", {**_SUM, "group_id": _SOME_ID}
+    ),
+    "password_changed": Template(
+        1,
+        "87eefbdb0b6e76bcd7257cf1b387895a49569b71c8cc443f6770648ac44985f5",
+        {"at": "21 Nov 2026, 13:53 UTC"},
+    ),
+    "refund_succeeded": Template(
+        1, "9e8d6444b97e5fff7ac570932585b40a175c3cf58ff6b88c86a854c15e9498dc", _PAID
+    ),
+    "reset_password": Template(
+        1, "7c312c8f768904c9df13c5301fa5616ecd6a0d78f04b177c7c6a6d2783416068", {"link": LINK}, "reset"
+    ),
+    "top_up_received": Template(1, "81cb094a85839ad0460940fed077e2a895d1ee9e8da3a09f0ff33e04603a1b88", _PAID),
+    "verify_address": Template(
+        1, "d0edb50dfc7474e5b5907632cadf9e0277d0400fc740df9f951a18a8af17f9fc", {"link": LINK}, "verify"
+    ),
+}
+
+
+def template_hash(name: str) -> str:
+    """SHA-256 over the three files of a template's version in use."""
+    place = files("fondaco.notifications").joinpath("templates")
+    version = TEMPLATES[name].version
+    found = b"\0".join(place.joinpath(f"{name}.v{version}.{part}").read_bytes() for part in _PARTS)
+    return hashlib.sha256(found).hexdigest()
+
+
+def render(name: str, settings: Settings, values: Mapping[str, Any]) -> Text:
+    """The mail with these values; the style sheet is folded into its elements.
+
+    A value that is missing is an error, never a blank.
+    """
+    template = TEMPLATES[name]
+    context = {
+        "site_name": settings.marketplace_name,
+        "site_url": settings.base_url,
+        "support_email": settings.support_email,
+        **values,
+    }
+    stem = f"{name}.v{template.version}"
+    plain = _environment(html=False)
+    subject = " ".join(plain.get_template(f"{stem}.subject.txt").render(context).split())
+    body = plain.get_template(f"{stem}.txt").render({**context, "subject": subject})
+    html = _environment(html=True).get_template(f"{stem}.html").render({**context, "subject": subject})
+    return Text(name, template.version, subject, css_inline.inline(html), _tidy(body))
+
+
+def preview(name: str, settings: Settings) -> Text:
+    """The mail with made-up values; KeyError for an unknown name."""
+    return render(name, settings, TEMPLATES[name].sample)
+
+
+def with_link(html: str, plain: str, link: str) -> tuple[str, str]:
+    """A stored mail's two texts with the real link in the place of its mark."""
+    return html.replace(LINK, escape(link)), plain.replace(LINK, link)
+
+
+def money(minor: int, currency: str) -> str:
+    """2499 EUR -> "€24.99"."""
+    return format_currency(Money(minor, currency).decimal(), currency, locale=LOCALE)
+
+
+def moment(at: datetime) -> str:
+    """ "21 Nov 2026, 13:53 UTC"."""
+    return format_datetime(at, "d MMM y, HH:mm", locale=LOCALE) + " UTC"
+
+
+def _number(value: int) -> str:
+    return format_decimal(value, locale=LOCALE)
+
+
+def _plural(count: int, one: str) -> str:
+    return f"{_number(count)} {one if count == 1 else one + 's'}"
+
+
+@cache
+def _environment(*, html: bool) -> jinja2.Environment:
+    env = jinja2.Environment(  # noqa: S701 (plain texts are not HTML)
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=html,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    env.globals["money"] = money
+    env.filters["plural"] = _plural
+    env.filters["number"] = _number
+    return env
+
+
+def _source(name: str) -> str:
+    """Our templates; the layouts are the design system's."""
+    folder = "pages" if name.startswith("layouts/") else "notifications"
+    return files("fondaco").joinpath(folder, "templates", *name.split("/")).read_text("utf-8")
+
+
+def _tidy(text: str) -> str:
+    """Plain text without the gaps that templates leave."""
+    lines = [line.rstrip() for line in text.strip().splitlines()]
+    kept = [line for i, line in enumerate(lines) if line or (i and lines[i - 1])]
+    return "\n".join(kept) + "\n"
