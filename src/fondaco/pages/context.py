@@ -1,0 +1,195 @@
+"""What every page needs around it: who is signed in, menus, balance, messages, theme; and the answers
+pages give: a rendered template, or a redirect after a write.
+
+`page(request, template, **context)` renders a template with its layout's needs filled in; whatever the
+caller passes under a layout's name (nav, crumbs, desk_name, palette_url...) wins. Desks pass their own
+`nav` of LinkGroups. `see_other(request, path, said=("good", "Saved."))` is the answer to a form that
+worked: a redirect, and one message on the next page.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, cast
+from urllib.parse import unquote
+
+import jinja2
+from litestar import Response
+from litestar.datastructures import Cookie
+from litestar.response import Redirect
+
+from fondaco import catalog, ledger
+from fondaco.core.clock import now
+from fondaco.core.pagination import BadCursor
+from fondaco.core.problem import Invalid, Problem, TooMany
+from fondaco.core.viewer import Viewer
+from fondaco.core.web import Call
+from fondaco.pages.render import Flash, Link, LinkGroup, Shell, Theme, environment, render_page
+from fondaco.pages.render import Viewer as ShownViewer
+from fondaco.settings import Settings
+
+_FLASH = "flash"
+_FLASH_SECONDS = 120
+_STAFF_WORDS = {
+    "support": "Support",
+    "ops": "Operations",
+    "finance": "Finance",
+    "admin": "Administrator",
+    "auditor": "Auditor",
+}
+Said = tuple[str, str]  # tone (good, wait, bad, busy) and words
+
+
+async def page(
+    request: Call,
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **context: Any,
+) -> Response[str]:
+    """The template as an answer. A page made for somebody is kept by no cache."""
+    said = _read_flash(request)
+    shell = await _shell(request, said)
+    body = render_page(_environment(request.settings.marketplace_name), template, shell, **context)
+    private = "no-store" if request.viewer.user_id else "private, no-cache"
+    answer = Response(
+        body,
+        status_code=status,
+        media_type="text/html",
+        headers={"Cache-Control": private, **(headers or {})},
+    )
+    if said:
+        answer.set_cookie(_flash_cookie(request.settings, "", 0))
+    return answer
+
+
+def fragment(request: Call, template: str, **context: Any) -> str:
+    """A piece of a page without its layout, for live updates and htmx."""
+    env = _environment(request.settings.marketplace_name)
+    return env.get_template(template).render(csrf_token=request.csrf_token, **context)
+
+
+def see_other(
+    request: Call, path: str, *, said: Said | None = None, cookies: Sequence[Cookie] = ()
+) -> Redirect:
+    """On to another page after a write, with one message shown there."""
+    sent = list(cookies)
+    if said:
+        words = request.cursors.make(_FLASH, [int(now().timestamp()) + _FLASH_SECONDS, *said])
+        sent.append(_flash_cookie(request.settings, words, _FLASH_SECONDS))
+    return Redirect(path, status_code=303, cookies=sent, headers={"Cache-Control": "no-store"})
+
+
+def form_faults(problem: Problem) -> tuple[dict[str, str], str]:
+    """What a form shows of a refusal: words per field, and words above the form ("" for none)."""
+    fields = problem.fields if isinstance(problem, Invalid) else {}
+    return fields, "" if fields else problem.detail
+
+
+def form_status(problem: Problem) -> int:
+    """The status of a form shown again: 429 when there were too many tries, else that of the refusal, but
+    never one that means 'sign in' or 'gone' for the page as a whole."""
+    if isinstance(problem, TooMany):
+        return 429
+    return problem.status if problem.status in (409, 503) else 422
+
+
+def theme_cookie(settings: Settings, theme: str) -> Cookie:
+    """The colours of this browser; scripts may change it, so it is no secret."""
+    return Cookie(
+        key="theme",
+        value=theme,
+        max_age=31_536_000,
+        path="/",
+        secure=settings.secure_cookies,
+        samesite="lax",
+    )
+
+
+async def _shell(request: Call, said: Sequence[Flash]) -> Shell:
+    viewer, settings = request.viewer, request.settings
+    path = request.url.path
+    wallet = None
+    if viewer.user_id:
+        wallet = await ledger.wallet_balance(request.db, viewer, settings.currency)
+    shelves = await catalog.categories(request.db)
+    return Shell(
+        viewer=ShownViewer(viewer.name, viewer.email, _role(viewer)) if viewer.user_id else None,
+        wallet=wallet,
+        csrf_token=request.csrf_token,
+        nav=[Link(c.name, f"/c/{c.slug}", current=path == f"/c/{c.slug}") for c in shelves],
+        account=account_links(viewer),
+        footer=_footer(viewer, settings),
+        flash=said,
+        theme=_theme(request),
+    )
+
+
+def account_links(viewer: Viewer) -> list[Link]:
+    """The account menu."""
+    if not viewer.user_id:
+        return []
+    links = [
+        Link("Library", "/library", "library"),
+        Link("Orders", "/orders", "receipt"),
+        Link("Wallet", "/wallet", "wallet"),
+        Link("Account", "/account", "user-round"),
+        Link("Security", "/account/security", "shield-check"),
+    ]
+    if viewer.seller_id:
+        links.append(Link("Seller desk", "/seller", "store"))
+    if viewer.staff_role:
+        links.append(Link("Console", "/console", "gauge"))
+    return links
+
+
+def _footer(viewer: Viewer, settings: Settings) -> list[LinkGroup]:
+    sell = Link("Seller desk", "/seller") if viewer.seller_id else Link("Open a store", "/sell")
+    mine = (
+        [Link("Library", "/library"), Link("Orders", "/orders"), Link("Wallet", "/wallet")]
+        if viewer.user_id
+        else [Link("Sign in", "/sign-in"), Link("Open an account", "/sign-up")]
+    )
+    return [
+        LinkGroup("Shop", [Link("All listings", "/browse"), Link("Cart", "/cart")]),
+        LinkGroup("Your account", mine),
+        LinkGroup("Sell", [sell]),
+        LinkGroup("Help", [Link(settings.support_email, f"mailto:{settings.support_email}")]),
+    ]
+
+
+def _role(viewer: Viewer) -> str:
+    return _STAFF_WORDS.get(viewer.staff_role or "", "") or viewer.seller_name
+
+
+def _theme(request: Call) -> Theme:
+    found = request.cookies.get("theme", "")
+    return cast(Theme, found) if found in ("light", "dark") else "auto"
+
+
+def _read_flash(request: Call) -> list[Flash]:
+    raw = request.cookies.get(_FLASH, "")
+    if not raw or len(raw) > 2000:
+        return []
+    try:
+        until, tone, words = request.cursors.read(_FLASH, unquote(raw))
+    except (BadCursor, ValueError, TypeError):
+        return []
+    return [Flash(str(tone), str(words))] if int(until) > now().timestamp() else []
+
+
+def _flash_cookie(settings: Settings, value: str, seconds: int) -> Cookie:
+    return Cookie(
+        key=_FLASH,
+        value=value,
+        max_age=seconds,
+        path="/",
+        secure=settings.secure_cookies,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+@cache
+def _environment(site_name: str) -> jinja2.Environment:
+    return environment(site_name=site_name)
