@@ -3,6 +3,7 @@
 import asyncio
 import io
 import re
+import threading
 from uuid import uuid4
 
 from PIL import Image, ImageOps
@@ -16,7 +17,7 @@ SIDE = 1200
 NAME = re.compile(r"[0-9a-f]{32}\.webp")
 _FORMATS = ("PNG", "JPEG", "WEBP")
 # Two pictures at once per process: each may take a hundred megabytes while it is decoded.
-_at_once = asyncio.Semaphore(2)
+_at_once = threading.BoundedSemaphore(2)
 
 
 async def reencode(upload: bytes) -> tuple[str, bytes]:
@@ -28,9 +29,13 @@ async def reencode(upload: bytes) -> tuple[str, bytes]:
         raise Invalid(fields={"cover": "Choose a picture."})
     if len(upload) > MAX_BYTES:
         raise Invalid(fields={"cover": "The file is larger than 8 MB."})
-    async with _at_once:
-        body = await asyncio.to_thread(_draw_anew, upload)
+    body = await asyncio.to_thread(_in_turn, upload)
     return f"{uuid4().hex}.webp", body
+
+
+def _in_turn(upload: bytes) -> bytes:
+    with _at_once:
+        return _draw_anew(upload)
 
 
 def _draw_anew(upload: bytes) -> bytes:

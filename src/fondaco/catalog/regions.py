@@ -7,7 +7,7 @@ from babel import Locale
 
 GLOBAL = "GLOBAL"
 EU = "EU"
-_EU = frozenset("AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split())
+_EU = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
 # Codes in the names' source that are no countries.
 _NO_COUNTRIES = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
 
@@ -38,5 +38,5 @@ def region_name(code: str) -> str:
 def can_activate(region: str, country: str | None) -> bool:
     """Whether somebody in `country` can use a key of `region`. With no country known, only GLOBAL is sure."""
     return region == GLOBAL or (
-        country is not None and (region == country or (region == EU and country in _EU))
+        country is not None and (region == country or (region == EU and country in _EU.split()))
     )

@@ -1,5 +1,11 @@
 """Stock: rows, errors and the machines of units and batches."""
 
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
 from fondaco.core.machine import Machine, Move
 
 STOCK_UNIT = Machine(
@@ -27,3 +33,72 @@ STOCK_BATCH = Machine(
         Move("RECEIVED", "FAILED", "worker", "nothing was imported; the reason is kept"),
     ),
 )
+
+SOURCES = ("paste", "csv", "api")
+
+
+def unit_binding(unit_id: UUID) -> str:
+    """What a unit's sealed text is bound to: it opens for no other row."""
+    return f"unit:{unit_id}"
+
+
+def upload_binding(batch_id: UUID) -> str:
+    """What a batch's sealed upload is bound to."""
+    return f"batch:{batch_id}"
+
+
+class Batch(Struct, frozen=True):
+    """Keys that were handed in together, and what became of them."""
+
+    id: UUID
+    listing_id: UUID
+    listing_title: str
+    source: Annotated[str, Meta(description="paste, csv or api.")]
+    state: Annotated[str, Meta(description="RECEIVED, IMPORTING, CLOSED or FAILED.")]
+    lines: Annotated[int, Meta(description="Keys in the upload, empty lines left out.")]
+    done: Annotated[int, Meta(description="Progress, out of `lines`.")]
+    imported: Annotated[int, Meta(description="Put into stock.")]
+    malformed: Annotated[int, Meta(description="Not in the listing's key format.")]
+    repeated: Annotated[int, Meta(description="Twice in the upload, or already this store's.")]
+    known_elsewhere: Annotated[int, Meta(description="Already handed in by another store: not imported.")]
+    failure: Annotated[str | None, Meta(description="Why nothing was imported.")]
+    created_at: datetime
+    closed_at: datetime | None
+
+    @property
+    def open(self) -> bool:
+        """Whether a worker is still to finish it."""
+        return self.state in ("RECEIVED", "IMPORTING")
+
+    @property
+    def percent(self) -> int:
+        """Progress for the bar, 0 to 100."""
+        if not self.open:
+            return 100
+        return min(99, self.done * 100 // self.lines) if self.lines else 0
+
+
+class BatchProblem(Struct, frozen=True):
+    """A line that was not imported. Never the line itself."""
+
+    line: int
+    problem: Annotated[str, Meta(description="malformed or repeated.")]
+    mask: Annotated[str, Meta(description="The first signs of the line.")]
+
+
+class StockCounts(Struct, frozen=True):
+    """A listing's units by state, for its own seller."""
+
+    available: int
+    reserved: Annotated[int, Meta(description="In a checkout.")]
+    sold: Annotated[int, Meta(description="Delivered, not revealed yet.")]
+    consumed: Annotated[int, Meta(description="Revealed by the buyer.")]
+    withdrawn: int
+
+
+class LowStock(Struct, frozen=True):
+    """A listing on sale that soon has nothing left."""
+
+    listing_id: UUID
+    title: str
+    available: int

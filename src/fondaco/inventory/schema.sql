@@ -10,8 +10,11 @@ CREATE TABLE inventory.stock_batch (
   state           text NOT NULL,
   upload_key      uuid REFERENCES vault.data_key,
   upload          bytea,                               -- the sealed upload; NULL once imported
+  unit_key        uuid REFERENCES vault.data_key,      -- seals this batch's units
   lines           int NOT NULL DEFAULT 0 CHECK (lines >= 0),
-  done            int NOT NULL DEFAULT 0,              -- lines looked at so far, for the progress bar
+  done            int NOT NULL DEFAULT 0,              -- of lines, for the progress bar
+  attempts        int NOT NULL DEFAULT 0,              -- how often a worker took it up
+  touched_at      timestamptz NOT NULL DEFAULT now(),  -- when a worker last said it is at it
   imported        int NOT NULL DEFAULT 0,
   malformed       int NOT NULL DEFAULT 0,
   repeated        int NOT NULL DEFAULT 0,              -- twice in this upload or already this seller's
@@ -24,6 +27,7 @@ CREATE TABLE inventory.stock_batch (
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON inventory.stock_batch
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('stock_batch', 'state');
 CREATE INDEX stock_batch_seller ON inventory.stock_batch (seller_id, created_at DESC, id DESC);
+CREATE INDEX stock_batch_listing ON inventory.stock_batch (listing_id, created_at DESC, id DESC);
 CREATE INDEX stock_batch_open ON inventory.stock_batch (created_at) WHERE state IN ('RECEIVED', 'IMPORTING');
 
 -- What was wrong with single lines. Never the line itself: a mask such as "ABCD•••••".
@@ -88,3 +92,27 @@ BEGIN
   RETURN p_n;
 END $$;
 REVOKE ALL ON FUNCTION inventory.take FROM PUBLIC;
+
+-- How many free units a listing has, told up to p_most and never beyond ten: for the stock word.
+CREATE FUNCTION inventory.left_up_to(p_listing uuid, p_most int) RETURNS int
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = inventory, pg_temp AS $$
+  SELECT count(*)::int FROM (SELECT 1 FROM stock_unit WHERE listing_id = p_listing AND state = 'AVAILABLE'
+                             LIMIT least(p_most, 10)) some
+$$;
+REVOKE ALL ON FUNCTION inventory.left_up_to FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION inventory.left_up_to TO fondaco_app;
+
+-- Sets catalog.listing.in_stock to what is true. Locks the listing first and looks then, so that units
+-- that arrive and units that are sold at the same moment cannot leave the wrong word behind.
+CREATE FUNCTION inventory.refresh_in_stock(p_listing uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = inventory, pg_temp AS $$
+DECLARE
+  there boolean;
+BEGIN
+  PERFORM 1 FROM catalog.listing WHERE id = p_listing FOR NO KEY UPDATE;
+  there := EXISTS (SELECT 1 FROM stock_unit WHERE listing_id = p_listing AND state = 'AVAILABLE');
+  UPDATE catalog.listing SET in_stock = there WHERE id = p_listing AND in_stock <> there;
+  RETURN there;
+END $$;
+REVOKE ALL ON FUNCTION inventory.refresh_in_stock FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION inventory.refresh_in_stock TO fondaco_app;
