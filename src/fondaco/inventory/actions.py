@@ -62,7 +62,8 @@ async def receive(
         unit_key = await vault.new_key(conn, "stock")
         await conn.execute(
             """INSERT INTO inventory.stock_batch (id, seller_id, listing_id, source, state, upload_key,
-                 upload, unit_key, lines, created_by) VALUES ($1, $2, $3, $4, 'RECEIVED', $5, $6, $7, $8, $9)""",
+                 upload, unit_key, lines, created_by)
+               VALUES ($1, $2, $3, $4, 'RECEIVED', $5, $6, $7, $8, $9)""",
             batch_id,
             viewer.seller(),
             listing_id,
@@ -256,7 +257,7 @@ async def low_stock(db: Database, viewer: Viewer, *, below: int = 10, limit: int
         viewer.as_seller,
         """SELECT l.id, l.title, u.n FROM catalog.listing l, LATERAL (
              SELECT count(*)::int AS n FROM (SELECT 1 FROM inventory.stock_unit u WHERE u.listing_id = l.id
-               AND u.seller_id = $1 AND u.state = 'AVAILABLE' LIMIT $2) some) u
+               AND u.seller_id = $1 AND u.state = 'AVAILABLE' LIMIT $2) few) u
            WHERE l.seller_id = $1 AND l.state = 'PUBLISHED' AND u.n < $2
            ORDER BY u.n, l.title, l.id LIMIT $3""",
         viewer.seller(),

@@ -11,12 +11,8 @@ from fondaco.core.problem import Invalid
 MAX_BYTES = 20 * 1024 * 1024
 MAX_LINES = 200_000
 LEAST, MOST = 4, 512  # characters of a key without a format of its listing's
-_HEADERS = frozenset(
-    (
-        "key,keys,code,codes,serial,serials,serial number,product key,license key,licence key,license,"
-        "licence,voucher,pin,cd key,cd-key,key code"
-    ).split(",")
-)
+_HEADERS = """key, keys, code, codes, serial, serials, serial number, product key, license key, licence key,
+  license, licence, voucher, pin, cd key, cd-key, key code""".replace("\n ", "")
 _DELIMITERS = ",;\t|"
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -66,7 +62,7 @@ def _table(text: str) -> Iterator[tuple[int, str]]:
         for row in rows:
             if column is None and any(cell.strip() for cell in row):
                 names = [" ".join(cell.strip().casefold().replace("_", " ").split()) for cell in row]
-                column = next((i for i, name in enumerate(names) if name in _HEADERS), -1)
+                column = next((i for i, name in enumerate(names) if name in _HEADERS.split(", ")), -1)
                 if column >= 0:
                     begins = rows.line_num + 1
                     continue

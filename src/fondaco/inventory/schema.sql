@@ -97,7 +97,7 @@ REVOKE ALL ON FUNCTION inventory.take FROM PUBLIC;
 CREATE FUNCTION inventory.left_up_to(p_listing uuid, p_most int) RETURNS int
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = inventory, pg_temp AS $$
   SELECT count(*)::int FROM (SELECT 1 FROM stock_unit WHERE listing_id = p_listing AND state = 'AVAILABLE'
-                             LIMIT least(p_most, 10)) some
+                             LIMIT least(p_most, 10)) few
 $$;
 REVOKE ALL ON FUNCTION inventory.left_up_to FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION inventory.left_up_to TO fondaco_app;
