@@ -112,33 +112,20 @@ def permit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHan
         raise NotFound()
     viewer = cast(Viewer, connection.scope.get("viewer", GUEST))
     allowed = table[name]
-    if viewer.api_key_id:
-        if name not in viewer.scopes:
-            raise (
-                Forbidden("This API key was not given that permission.")
-                if name in _key_scopes(table)
-                else NotFound()
-            )
+    if "anonymous" in allowed:
         return
-    if "anonymous" in allowed or viewer.roles & allowed:
-        if (
-            any(r.startswith("staff.") for r in allowed)
-            and not viewer.mfa
-            and "anonymous" not in allowed
-            and not (viewer.roles - {f"staff.{viewer.staff_role}"}) & allowed
-        ):
+    if viewer.api_key_id:
+        if name in viewer.scopes:
+            return
+        raise Forbidden("This API key was not given that permission.") if "api_key" in allowed else NotFound()
+    if mine := viewer.roles & allowed:
+        if all(role.startswith("staff.") for role in mine) and not viewer.mfa:
             raise SecondFactorNeeded()
         return
     if viewer.user_id is None:
-        # A session that still owes its second factor is nobody yet.
-        raise SecondFactorNeeded() if viewer.session_id else SignInNeeded()
-    desks = {r.split(".")[0] for r in allowed}
-    mine = {r.split(".")[0] for r in viewer.roles if r != "customer"}
-    raise Forbidden() if desks & mine else NotFound()
-
-
-def _key_scopes(table: Mapping[str, frozenset[str]]) -> set[str]:
-    return {name for name, roles in table.items() if "api_key" in roles}
+        raise SignInNeeded()
+    desks = {role.split(".")[0] for role in allowed}
+    raise Forbidden() if desks & {role.split(".")[0] for role in viewer.roles - {"customer"}} else NotFound()
 
 
 class SecondFactorNeeded(Problem):
