@@ -1,4 +1,4 @@
-"""Serve the design gallery on this machine, and picture it: `python tests/pages/design_gallery.py FOLDER`.
+"""Serve the design gallery on this machine, and picture it: `python -m tests.pages.design_gallery FOLDER`.
 
 Without a folder it serves until interrupted. The pages answer with the strict content policy the
 product uses, so an inline style or script shows at once.
