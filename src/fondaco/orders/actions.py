@@ -1,0 +1,264 @@
+"""Buying, paying, giving up, confirming: the verbs of orders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from fondaco import wallets
+from fondaco.core.clock import now
+from fondaco.core.db import SYSTEM, Connection, Database, Scope
+from fondaco.core.problem import Conflict, Invalid, NotFound, Problem
+from fondaco.core.viewer import Viewer
+from fondaco.integrations.stripe import StripeGateway
+from fondaco.orders.combiner import Combiner, verdict_of
+from fondaco.orders.model import (
+    Bought,
+    NotDelivered,
+    NotWaiting,
+    PayOutcome,
+    Policy,
+    Purchase,
+    Wish,
+)
+from fondaco.orders.quoting import Quote, confirmed, merge
+from fondaco.settings import Settings
+
+# A checkout page must live a full half hour from the moment the provider makes it.
+_SLACK = timedelta(minutes=2)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The marketplace's present terms."""
+    return Policy(settings.commission_bps, settings.protection_days)
+
+
+def purchase_of(
+    viewer: Viewer,
+    policy: Policy,
+    wishes: Sequence[Wish],
+    *,
+    currency: str,
+    idem: str,
+    from_cart: bool = False,
+) -> Purchase:
+    """What the viewer asks for. Raises Invalid for bad quantities, keys, or lines without a seen price."""
+    if not wishes:
+        raise Invalid(fields={"lines": "Say what to buy."})
+    if not 1 <= len(idem) <= 255 or not idem.isprintable():
+        raise Invalid(fields={"idem": "Must be 1 to 255 printable characters."})
+    for i, w in enumerate(wishes):
+        if w.price is None and w.price_version is None:
+            raise Invalid(fields={f"lines.{i}.price": "Say the price you saw, or confirm a quote."})
+    return Purchase(
+        buyer_id=viewer.user(),
+        country=viewer.country,
+        actor=viewer.actor,
+        idem=idem,
+        currency=currency,
+        wishes=tuple(merge(wishes)),
+        policy=policy,
+        from_cart=from_cart,
+    )
+
+
+async def buy_with_wallet(combiner: Combiner, purchase: Purchase) -> Bought:
+    """Pay from the wallet; everything is delivered when this returns. Raises why not; then nothing was
+    charged. The same purchase key again answers the first purchase."""
+    return await combiner.buy(purchase)
+
+
+async def buy_quote(
+    combiner: Combiner,
+    viewer: Viewer,
+    policy: Policy,
+    present: Quote,
+    fingerprint: str | None,
+    *,
+    idem: str,
+    from_cart: bool = False,
+) -> Bought:
+    """Buy a quote the viewer confirmed, from the wallet. Raises PriceChanged or QuoteChanged with the
+    differences when it is not the present one any more, or why it cannot be bought."""
+    wishes = confirmed(present, fingerprint)
+    return await combiner.buy(
+        purchase_of(viewer, policy, wishes, currency=present.currency, idem=idem, from_cart=from_cart)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An order group that awaits its card payment. `checkout_url` is None when the provider could not be
+    reached just now: the payment can be started again from the order's page."""
+
+    group_id: UUID
+    checkout_url: str | None
+
+
+async def place_with_card(
+    db: Database, gateway: StripeGateway, purchase: Purchase, *, hold: timedelta
+) -> Placed:
+    """Reserve everything for `hold`, then open the payment page for exactly the total.
+
+    The order rows, the reservation and the funding are one transaction; the provider is called after it.
+    Raises why not; then nothing was charged. The same purchase key again answers the first one's page.
+    """
+    until = now() + hold + _SLACK
+    for attempt in (1, 2):
+        try:
+            bought, funding_id = await _place(db, purchase, until)
+            break
+        except asyncpg.UniqueViolationError:  # the same key at the same moment: the other one stands
+            if attempt == 2:
+                raise Conflict() from None
+    else:
+        raise AssertionError("unreachable")
+    if funding_id is None:
+        return Placed(bought.group_id, await checkout_url(db, gateway, purchase.buyer_id, bought.group_id))
+    return Placed(bought.group_id, await _open(db, gateway, funding_id))
+
+
+async def _place(db: Database, purchase: Purchase, until: datetime) -> tuple[Bought, UUID | None]:
+    buyer = Viewer(user_id=purchase.buyer_id)
+
+    async def work(conn: Connection) -> tuple[Bought, UUID | None]:
+        row = await conn.fetchrow("SELECT * FROM orders.place($1::jsonb)", purchase.wire("card", until))
+        assert row
+        verdict = verdict_of(row["verdict"], row["group_id"], row["data"])
+        if isinstance(verdict, Problem):
+            raise verdict
+        if verdict.again:
+            return verdict, None
+        funding_id = await wallets.start_order_funding(
+            conn, buyer, verdict.group_id, row["data"]["total"], purchase.currency, until
+        )
+        return verdict, funding_id
+
+    return await db.run(buyer.as_user, work)
+
+
+async def checkout_url(db: Database, gateway: StripeGateway, buyer_id: UUID, group_id: UUID) -> str | None:
+    """The payment page of a group that awaits its payment (opened again if need be); None otherwise."""
+    row = await db.fetchrow(
+        Scope("user", user=buyer_id),
+        """SELECT f.id, f.session_url, f.state FROM wallets.funding f
+           WHERE f.group_id = $1 AND f.user_id = $2 AND f.state IN ('CREATED', 'PROCESSING')
+             AND EXISTS (SELECT 1 FROM orders.orders o WHERE o.group_id = f.group_id
+                         AND o.state = 'PENDING_PAYMENT')
+           ORDER BY f.created_at DESC LIMIT 1""",
+        group_id,
+        buyer_id,
+    )
+    if row is None:
+        return None
+    return row["session_url"] or await _open(db, gateway, row["id"])
+
+
+async def _open(db: Database, gateway: StripeGateway, funding_id: UUID) -> str | None:
+    return (await wallets.open_session(db, gateway, funding_id)).session_url
+
+
+async def pay_group(conn: Connection, group_id: UUID, funding_id: UUID) -> PayOutcome:
+    """The funding's money is in the buyer's wallet, in this same transaction: pay the group and deliver it.
+
+    One statement. Safe to repeat. SOLD_OUT and CANCELLED leave the money in the wallet; the caller sends it
+    back to its source in the same transaction.
+    """
+    outcome = await conn.fetchval("SELECT orders.pay_group($1, $2)", group_id, funding_id)
+    return PayOutcome(outcome)
+
+
+async def cancel_order(db: Database, gateway: StripeGateway, viewer: Viewer, order_id: UUID) -> UUID:
+    """The buyer gives up before paying: the whole order group (one payment) is cancelled, its units go back
+    to stock, its payment page is closed. `order_id`: of the group or of one of its orders.
+
+    Returns the group's id. Raises NotFound, NotWaiting. A payment that slips through is sent back.
+    """
+    group_id = await own_group(db, viewer, order_id)
+    await cancel_group(db, gateway, group_id, because="cancelled by the buyer", actor=viewer.actor)
+    return group_id
+
+
+async def cancel_for_staff(
+    db: Database, gateway: StripeGateway, viewer: Viewer, order_id: UUID, *, because: str
+) -> UUID:
+    """As `cancel_order`, for a desk with that permission and with a reason that the buyer reads."""
+    reason = because.strip()
+    if not 3 <= len(reason) <= 200:
+        raise Invalid(fields={"because": "Say why in 3 to 200 characters; the buyer reads it."})
+    group_id = await db.fetchval(
+        viewer.as_staff, "SELECT group_id FROM orders.orders WHERE id = $1 OR group_id = $1 LIMIT 1", order_id
+    )
+    if group_id is None:
+        raise NotFound()
+    await cancel_group(db, gateway, group_id, because=reason, actor=viewer.actor)
+    return group_id
+
+
+async def cancel_group(
+    db: Database, gateway: StripeGateway, group_id: UUID, *, because: str, actor: str
+) -> None:
+    """Cancel, then close the payment page. Raises NotWaiting."""
+    answer = await give_up(db, group_id, "CANCELLED", because, actor)
+    if answer != "done":
+        raise NotWaiting()
+    for funding_id in await open_fundings(db, group_id):
+        await wallets.close_session(db, gateway, funding_id)
+
+
+async def give_up(db: Database, group_id: UUID, state: str, because: str, actor: str) -> str:
+    """`orders.give_up` in a transaction of its own: done, not_waiting, not_yet, under_way or paid."""
+
+    async def work(conn: Connection) -> str:
+        answer: str = await conn.fetchval(
+            "SELECT orders.give_up($1, $2, $3, $4)", group_id, state, because, actor
+        )
+        return answer
+
+    return await db.run(SYSTEM, work)
+
+
+async def open_fundings(db: Database, group_id: UUID) -> list[UUID]:
+    """Fundings of a group whose outcome is open."""
+    rows = await db.fetch(
+        SYSTEM,
+        "SELECT id FROM wallets.funding WHERE group_id = $1 AND state IN ('CREATED', 'PROCESSING')",
+        group_id,
+    )
+    return [r["id"] for r in rows]
+
+
+async def confirm_delivery(db: Database, viewer: Viewer, order_id: UUID) -> UUID:
+    """The buyer has what they paid for: the money of the order (or of all orders of the group) goes to the
+    seller now. Returns the group's id. Raises NotFound, NotDelivered; confirming twice changes nothing."""
+    group_id = await own_group(db, viewer, order_id)
+
+    async def work(conn: Connection) -> None:
+        lines: list[Any] = await conn.fetch(
+            """SELECT l.id, o.state FROM orders.orders o JOIN orders.order_line l ON l.order_id = o.id
+               WHERE o.buyer_id = $1 AND (o.id = $2 OR o.group_id = $2)""",
+            viewer.user(),
+            order_id,
+        )
+        if any(r["state"] not in ("DELIVERED", "COMPLETED") for r in lines):
+            raise NotDelivered()
+        await conn.execute("SELECT orders.release($1, $2)", [r["id"] for r in lines], viewer.actor)
+
+    await db.run(viewer.as_user, work)
+    return group_id
+
+
+async def own_group(db: Database, viewer: Viewer, order_id: UUID) -> UUID:
+    """The group of the viewer's order (or the group itself). Raises NotFound."""
+    group_id = await db.fetchval(
+        viewer.as_user,
+        "SELECT group_id FROM orders.orders WHERE buyer_id = $1 AND (id = $2 OR group_id = $2) LIMIT 1",
+        viewer.user(),
+        order_id,
+    )
+    if group_id is None:
+        raise NotFound()
+    return group_id

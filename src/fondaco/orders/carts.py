@@ -1,0 +1,192 @@
+"""Carts: a guest's (known by the hash of a cookie) or a user's; merged at sign-in."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from fondaco.core.db import SYSTEM, Connection, Database
+from fondaco.core.ids import token, token_hash, uuid7
+from fondaco.core.problem import Invalid, NotFound
+from fondaco.core.viewer import Viewer
+from fondaco.orders.model import MAX_LINES, MAX_QUANTITY, Wish
+from fondaco.orders.quoting import Quote, quote
+
+
+class Cart(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody means to buy, re-checked now."""
+
+    count: Annotated[int, Meta(description="Units in the cart.")]
+    quote: Quote
+    token: Annotated[
+        str | None, Meta(description="A guest's new cart: send it back as header `Cart-Token`.")
+    ] = None
+
+
+async def cart_of(db: Database, viewer: Viewer, guest: str | None = None) -> Cart:
+    """The viewer's cart; empty when there is none. `guest`: the token of a guest's cart."""
+    wishes = await _wishes(db, viewer, guest)
+    return Cart(count=sum(w.quantity for w in wishes), quote=await quote(db, viewer, wishes, known=True))
+
+
+async def count_in_cart(db: Database, viewer: Viewer, guest: str | None = None) -> int:
+    """Units in the cart, for the mark beside its link."""
+    return sum(w.quantity for w in await _wishes(db, viewer, guest))
+
+
+async def add_to_cart(
+    db: Database, viewer: Viewer, guest: str | None, *, listing_id: UUID, quantity: int = 1
+) -> Cart:
+    """Add units to the cart. A guest without one gets one: its `token` is told once, here.
+
+    Raises NotFound when the listing is not on sale, Invalid for the quantity.
+    """
+    return await _change(db, viewer, guest, listing_id, quantity, add=True)
+
+
+async def set_in_cart(
+    db: Database, viewer: Viewer, guest: str | None, *, listing_id: UUID, quantity: int
+) -> Cart:
+    """Set how many of a listing are in the cart; 0 removes it. Raises NotFound, Invalid."""
+    if quantity == 0:
+        return await remove_from_cart(db, viewer, guest, listing_id=listing_id)
+    return await _change(db, viewer, guest, listing_id, quantity, add=False)
+
+
+async def remove_from_cart(db: Database, viewer: Viewer, guest: str | None, *, listing_id: UUID) -> Cart:
+    """Take a listing out of the cart; it need not be there."""
+    await _delete(db, viewer, guest, listing_id)
+    return await cart_of(db, viewer, guest)
+
+
+async def clear_cart(db: Database, viewer: Viewer, guest: str | None) -> None:
+    """Empty the cart."""
+    await _delete(db, viewer, guest, None)
+
+
+async def merge_guest_cart(db: Database, viewer: Viewer, guest: str | None) -> int:
+    """Move a guest's cart into the one of the user who has just signed in; returns how many lines moved.
+
+    Quantities add up to what one order may hold; the guest's cart ends.
+    """
+    if not guest:
+        return 0
+    user_id = viewer.user()
+
+    async def work(conn: Connection) -> int:
+        gone = await conn.fetchval(
+            "SELECT id FROM orders.cart WHERE guest_hash = $1 FOR UPDATE", token_hash(guest)
+        )
+        if gone is None:
+            return 0
+        mine = await _open(conn, user_id, None)
+        moved = await conn.fetch(
+            """INSERT INTO orders.cart_line AS c
+                 (cart_id, listing_id, quantity, seen_price, seen_price_version, added_at)
+               SELECT $2, g.listing_id, g.quantity, g.seen_price, g.seen_price_version, g.added_at
+               FROM orders.cart_line g WHERE g.cart_id = $1 ORDER BY g.added_at
+               LIMIT greatest(0, $3 - (SELECT count(*) FROM orders.cart_line WHERE cart_id = $2))
+               ON CONFLICT (cart_id, listing_id) DO UPDATE SET
+                 quantity = least($4, c.quantity + excluded.quantity,
+                   greatest(c.quantity, (SELECT max_per_order FROM catalog.listing WHERE id = c.listing_id))),
+                 seen_price = excluded.seen_price, seen_price_version = excluded.seen_price_version
+               RETURNING c.listing_id""",
+            gone,
+            mine,
+            MAX_LINES,
+            MAX_QUANTITY,
+        )
+        await conn.execute("DELETE FROM orders.cart WHERE id = $1", gone)
+        return len(moved)
+
+    return await db.run(SYSTEM, work)
+
+
+async def _wishes(db: Database, viewer: Viewer, guest: str | None) -> Sequence[Wish]:
+    if viewer.user_id is None and not guest:
+        return []
+    rows = await db.fetch(
+        viewer.as_user,
+        """SELECT l.listing_id, l.quantity, l.seen_price FROM orders.cart c
+           JOIN orders.cart_line l ON l.cart_id = c.id
+           WHERE c.user_id = $1 OR ($1::uuid IS NULL AND c.guest_hash = $2)
+           ORDER BY l.added_at, l.listing_id""",
+        viewer.user_id,
+        token_hash(guest or ""),
+    )
+    return [Wish(r["listing_id"], r["quantity"], r["seen_price"]) for r in rows]
+
+
+async def _change(
+    db: Database, viewer: Viewer, guest: str | None, listing_id: UUID, quantity: int, *, add: bool
+) -> Cart:
+    if not 1 <= quantity <= MAX_QUANTITY:
+        raise Invalid(fields={"quantity": f"Must be from 1 to {MAX_QUANTITY}."})
+    made = token() if viewer.user_id is None and not guest else None
+    owner = None if viewer.user_id else token_hash(made or guest or "")
+
+    async def work(conn: Connection) -> None:
+        listing = await conn.fetchrow(
+            """SELECT l.price, l.price_version, l.max_per_order FROM catalog.listing l
+               JOIN sellers.seller s ON s.id = l.seller_id
+               WHERE l.id = $1 AND l.state = 'PUBLISHED' AND s.state = 'OPEN'""",
+            listing_id,
+        )
+        if listing is None:
+            raise NotFound()
+        cart = await _open(conn, viewer.user_id, owner)
+        there = {
+            r["listing_id"]: r["quantity"]
+            for r in await conn.fetch(
+                "SELECT listing_id, quantity FROM orders.cart_line WHERE cart_id = $1", cart
+            )
+        }
+        wanted = quantity + (there.get(listing_id, 0) if add else 0)
+        if wanted > listing["max_per_order"]:
+            raise Invalid(fields={"quantity": f"At most {listing['max_per_order']} in one order."})
+        if listing_id not in there and len(there) >= MAX_LINES:
+            raise Invalid(fields={"listing_id": f"A cart holds at most {MAX_LINES} different listings."})
+        await conn.execute(
+            """INSERT INTO orders.cart_line (cart_id, listing_id, quantity, seen_price, seen_price_version)
+               VALUES ($1, $2, $3, $4, $5) ON CONFLICT (cart_id, listing_id) DO UPDATE SET
+                 quantity = excluded.quantity, seen_price = excluded.seen_price,
+                 seen_price_version = excluded.seen_price_version,
+                 added_at = CASE WHEN $6 THEN now() ELSE cart_line.added_at END""",
+            cart,
+            listing_id,
+            wanted,
+            listing["price"],
+            listing["price_version"],
+            add,
+        )
+
+    await db.run(viewer.as_user, work)
+    found = await cart_of(db, viewer, made or guest)
+    return msgspec.structs.replace(found, token=made)
+
+
+async def _open(conn: Connection, user_id: UUID | None, guest_hash: bytes | None) -> UUID:
+    """The cart's id, locked for this transaction; made when there is none."""
+    cart: UUID = await conn.fetchval(
+        f"""INSERT INTO orders.cart (id, user_id, guest_hash) VALUES ($1, $2, $3)
+            ON CONFLICT ({"user_id" if user_id else "guest_hash"}) DO UPDATE SET updated_at = now()
+            RETURNING id""",
+        uuid7(),
+        user_id,
+        guest_hash,
+    )
+    return cart
+
+
+async def _delete(db: Database, viewer: Viewer, guest: str | None, listing_id: UUID | None) -> None:
+    await db.execute(
+        viewer.as_user,
+        """DELETE FROM orders.cart_line l USING orders.cart c
+           WHERE c.id = l.cart_id AND (c.user_id = $1 OR ($1::uuid IS NULL AND c.guest_hash = $2))
+             AND ($3::uuid IS NULL OR l.listing_id = $3)""",
+        viewer.user_id,
+        token_hash(guest or ""),
+        listing_id,
+    )

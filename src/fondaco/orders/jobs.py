@@ -1,0 +1,98 @@
+"""What the clock brings: expiry of unpaid orders, release, maturity, counters."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from fondaco import wallets
+from fondaco.core.clock import now
+from fondaco.core.db import SYSTEM, Connection, Database
+from fondaco.core.web import Parts
+from fondaco.integrations.stripe import StripeGateway
+from fondaco.orders.actions import give_up, open_fundings
+
+log = structlog.get_logger()
+_GROUPS = 100
+_LINES = 100
+_MATURING = 500
+
+
+async def expire_orders(parts: Parts) -> None:
+    """Give up groups whose time to pay is over. The payment page is closed first; as long as a payment may
+    still come (a bank debit under way, or no answer from the provider), the order waits."""
+    db, gateway = parts.get(Database), parts.get(StripeGateway)
+    rows = await db.fetch(
+        SYSTEM,
+        """SELECT group_id FROM orders.orders WHERE state = 'PENDING_PAYMENT' AND expires_at <= now()
+           GROUP BY group_id ORDER BY min(expires_at) LIMIT $1""",
+        _GROUPS,
+    )
+    for row in rows:
+        for funding_id in await open_fundings(db, row["group_id"]):
+            await wallets.close_session(db, gateway, funding_id)
+        await give_up(db, row["group_id"], "EXPIRED", "not paid in time", "system")
+
+
+async def release_due(parts: Parts) -> None:
+    """Release lines whose protection is over, in small transactions."""
+    await _drain(parts.get(Database), "SELECT orders.release_due($1)", _LINES)
+
+
+async def mature_due(parts: Parts) -> None:
+    """Make money payable that has been released long enough."""
+    await _drain(parts.get(Database), "SELECT orders.mature_due($1)", _MATURING)
+
+
+async def _drain(db: Database, sql: str, limit: int) -> None:
+    async def work(conn: Connection) -> int:
+        done: int = await conn.fetchval(sql, limit)
+        return done
+
+    while await db.run(SYSTEM, work) == limit:
+        pass
+
+
+async def count_sold(parts: Parts) -> None:
+    """Set `listing.sold` of what was sold lately to the units delivered. It ranks, it never pays."""
+    await _count(parts.get(Database), timedelta(minutes=10))
+
+
+async def recount_sold(parts: Parts) -> None:
+    """The same for everything sold in the last year, in case a minute was missed."""
+    await _count(parts.get(Database), timedelta(days=365))
+
+
+async def _count(db: Database, since: timedelta) -> None:
+    await db.execute(
+        SYSTEM,
+        """WITH lately AS MATERIALIZED (
+             SELECT DISTINCT listing_id FROM orders.order_line WHERE delivered_at >= $1),
+           counted AS (
+             SELECT l.listing_id, sum(l.quantity) AS n FROM orders.order_line l JOIN lately USING (listing_id)
+             WHERE l.delivery_state = 'DELIVERED' GROUP BY 1)
+           UPDATE catalog.listing g SET sold = c.n FROM (
+             SELECT g.id, c.n FROM catalog.listing g JOIN counted c ON c.listing_id = g.id
+             WHERE g.sold <> c.n ORDER BY g.id FOR NO KEY UPDATE OF g SKIP LOCKED) c
+           WHERE g.id = c.id""",
+        now() - since,
+    )
+
+
+async def forget_guest_carts(parts: Parts) -> None:
+    """Delete guests' carts that nobody touched for a month."""
+    await parts.get(Database).execute(
+        SYSTEM,
+        "DELETE FROM orders.cart WHERE guest_hash IS NOT NULL AND updated_at < $1",
+        now() - timedelta(days=30),
+    )
+
+
+periodic: list[tuple[str, int, Callable[[Parts], Awaitable[None]]]] = [
+    ("orders.expire_orders", 10, expire_orders),
+    ("orders.release_due", 15, release_due),
+    ("orders.mature_due", 60, mature_due),
+    ("orders.count_sold", 60, count_sold),
+    ("orders.recount_sold", 24 * 3600, recount_sold),
+    ("orders.forget_guest_carts", 24 * 3600, forget_guest_carts),
+]

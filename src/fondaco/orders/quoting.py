@@ -1,0 +1,271 @@
+"""Quotes: what a purchase would cost now, checked against price, stock, state, region and store.
+
+A quote has a fingerprint of what the buyer is shown. Buying sends it back; when the fingerprint of the
+present quote is another one, nothing is bought and the differences are shown instead.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from fondaco.catalog import can_activate
+from fondaco.core.db import SYSTEM, Connection, Database, Record
+from fondaco.core.problem import Invalid, Problem
+from fondaco.core.viewer import Viewer
+from fondaco.ledger import balance, wallet_of
+from fondaco.orders.model import (
+    MAX_LINES,
+    MAX_QUANTITY,
+    EmptyCart,
+    PriceChanged,
+    Wish,
+    difference_in_words,
+    refusal,
+)
+
+_LOW = 10  # below this the number left is told
+_BLOCKING = ("unavailable", "own_goods", "region", "too_many", "currency", "sold_out")  # gravest first
+MinorUnits = Annotated[int, Meta(description="Minor units of `currency`.")]
+
+
+class QuoteChanged(Problem):
+    """Your selection changed since you looked at it. Nothing was charged; look again and confirm."""
+
+    status = 409
+    code = "quote_changed"
+
+
+class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One listing of a quote, as it can be bought now."""
+
+    listing_id: UUID
+    slug: str
+    title: str
+    seller_id: UUID | None
+    seller: str
+    seller_slug: str
+    platform: str
+    region: str
+    edition: str
+    cover: str | None
+    quantity: int
+    max_per_order: int
+    left: Annotated[int | None, Meta(description="How many are left, told when they are fewer than 10.")]
+    price: MinorUnits
+    price_version: int
+    seen_price: Annotated[int | None, Meta(description="The price the buyer saw before, minor units.")]
+    total: MinorUnits
+    currency: str
+    difference: Annotated[
+        str,
+        Meta(
+            description="Why it is not as it was seen: `price_changed`, `sold_out`, `unavailable`, `region`, "
+            "`own_goods`, `too_many`, `currency`; empty: as it was seen."
+        ),
+    ]
+    words: Annotated[str, Meta(description="The difference, or what to know about it, for people.")]
+    blocked: Annotated[bool, Meta(description="It cannot be bought as long as this is so.")]
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """What a purchase would cost now. It can be bought when `can_buy`."""
+
+    lines: list[QuoteLine]
+    total: Annotated[int, Meta(description="Sum of the lines that can be bought, minor units.")]
+    currency: str
+    can_buy: bool
+    differences: Annotated[list[str], Meta(description="What is not as it was seen, in words.")]
+    fingerprint: Annotated[str, Meta(description="Send it back as `quote` to buy exactly this.")]
+    wallet: Annotated[int, Meta(description="What the buyer's wallet holds, minor units; 0 for guests.")]
+    enough: Annotated[bool, Meta(description="Whether the wallet pays for it.")]
+
+    @property
+    def sellers(self) -> dict[str, list[QuoteLine]]:
+        """The lines by the name of their seller."""
+        found: dict[str, list[QuoteLine]] = {}
+        for line in self.lines:
+            found.setdefault(line.seller, []).append(line)
+        return found
+
+    def wishes(self) -> tuple[Wish, ...]:
+        """The lines with the prices shown, to be bought."""
+        return tuple(Wish(x.listing_id, x.quantity, x.price, x.price_version) for x in self.lines)
+
+
+_FACTS = """
+SELECT w.id AS listing_id, w.quantity, w.price AS seen_price, w.price_version AS seen_version,
+  l.slug, l.title, l.seller_id, l.platform, l.region, l.edition, l.cover, l.max_per_order, l.price,
+  l.price_version, l.currency, s.name AS seller, s.slug AS seller_slug,
+  coalesce(l.state = 'PUBLISHED' AND s.state = 'OPEN', false) AS for_sale,
+  EXISTS (SELECT 1 FROM identity.membership m WHERE m.user_id = $5 AND m.seller_id = l.seller_id) AS own,
+  orders.region_fits(l.region, $6) AS fits,
+  (SELECT count(*) FROM (SELECT 1 FROM inventory.stock_unit u
+     WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' LIMIT w.quantity + 10) t) AS free
+FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::int[]) WITH ORDINALITY
+  AS w(id, quantity, price, price_version, n)
+LEFT JOIN catalog.listing l ON l.id = w.id
+LEFT JOIN sellers.seller s ON s.id = l.seller_id
+ORDER BY w.n
+"""
+
+
+async def quote(db: Database, viewer: Viewer, wishes: Sequence[Wish], *, known: bool = False) -> Quote:
+    """The present quote for these lines; the same listing twice is added up.
+
+    `known`: the buyer chose them from the shop before, so that a line that left it keeps its name.
+    Raises Invalid with words per line.
+    """
+    merged = merge(wishes)
+    async with db.transaction(SYSTEM) as conn:  # published facts, whoever looks
+        rows = await conn.fetch(
+            _FACTS,
+            [w.listing_id for w in merged],
+            [w.quantity for w in merged],
+            [w.price for w in merged],
+            [w.price_version for w in merged],
+            viewer.user_id,
+            viewer.country,
+        )
+        currency = next((r["currency"] for r in rows if r["for_sale"]), "")
+        lines = [_line(row, viewer.country, currency, known) for row in rows]
+        holds = await _wallet(conn, viewer, currency)
+    total = sum(line.total for line in lines if not line.blocked)
+    can_buy = bool(lines) and not any(line.blocked for line in lines)
+    return Quote(
+        lines=lines,
+        total=total,
+        currency=currency,
+        can_buy=can_buy,
+        differences=[line.words for line in lines if line.difference],
+        fingerprint=_fingerprint(lines, currency),
+        wallet=holds,
+        enough=can_buy and holds >= total,
+    )
+
+
+def merge(wishes: Sequence[Wish]) -> list[Wish]:
+    """One wish per listing, quantities added. Raises Invalid for quantities and prices out of bounds."""
+    if len(wishes) > MAX_LINES:
+        raise Invalid(fields={"lines": f"At most {MAX_LINES} lines in one purchase."})
+    found: dict[UUID, Wish] = {}
+    for i, w in enumerate(wishes):
+        if not 1 <= w.quantity <= MAX_QUANTITY:
+            raise Invalid(fields={f"lines.{i}.quantity": f"Must be from 1 to {MAX_QUANTITY}."})
+        before = found.get(w.listing_id)
+        if before and (before.price, before.price_version) != (w.price, w.price_version):
+            raise Invalid(fields={f"lines.{i}.price": "The same listing is named with two prices."})
+        together = w.quantity + (before.quantity if before else 0)
+        if together > MAX_QUANTITY:
+            raise Invalid(fields={f"lines.{i}.quantity": f"Together at most {MAX_QUANTITY}."})
+        found[w.listing_id] = Wish(w.listing_id, together, w.price, w.price_version)
+    return list(found.values())
+
+
+def confirmed(now: Quote, fingerprint: str | None) -> tuple[Wish, ...]:
+    """The wishes of the present quote, when it can be bought and is the one that was confirmed.
+
+    `fingerprint` None: nothing was confirmed beforehand, so nothing may differ from what was seen. Raises
+    EmptyCart, what blocks a line, PriceChanged or QuoteChanged; each with `lines` and the new `quote`.
+    """
+    if not now.lines:
+        raise EmptyCart()
+    for fault in _BLOCKING:
+        if blocked := [_as_difference(line) for line in now.lines if line.difference == fault]:
+            raise refusal(fault, {"lines": blocked})
+    changed = [_as_difference(line) for line in now.lines if line.difference]
+    if fingerprint == now.fingerprint or (fingerprint is None and not changed):
+        return now.wishes()
+    kind = PriceChanged if changed else QuoteChanged
+    detail = " ".join([*now.differences, "Nothing was charged."]) if changed else None
+    raise kind(detail, lines=changed, quote=now.fingerprint)
+
+
+def _as_difference(line: QuoteLine) -> dict[str, Any]:
+    return {
+        "listing_id": line.listing_id,
+        "title": line.title,
+        "fault": line.difference,
+        "price": line.price,
+        "price_version": line.price_version,
+        "seen_price": line.seen_price,
+        "currency": line.currency,
+        "quantity": line.quantity,
+        "max_per_order": line.max_per_order,
+        "region": line.region,
+        "left": line.left or 0,
+    }
+
+
+def _line(row: Record, country: str | None, currency: str, known: bool) -> QuoteLine:
+    there = row["for_sale"] or (known and row["title"] is not None)
+    fault = _fault(row, currency)
+    free = row["free"] or 0
+    left = free if row["for_sale"] and free < _LOW else None
+    facts: Mapping[str, Any] = {
+        "fault": fault,
+        "title": row["title"] if there else "",
+        "price": row["price"],
+        "currency": row["currency"],
+        "left": left,
+        "region": row["region"],
+        "max_per_order": row["max_per_order"],
+    }
+    words = difference_in_words(facts) if fault else ""
+    if fault == "unavailable" and not words:
+        words = "One of the listings is not for sale."
+    if not fault and not can_activate(row["region"], country):
+        words = f"This key works in region {row['region']} only."
+    price = row["price"] if there else 0
+    return QuoteLine(
+        listing_id=row["listing_id"],
+        slug=row["slug"] if there else "",
+        title=row["title"] if there else "",
+        seller_id=row["seller_id"] if there else None,
+        seller=row["seller"] if there else "",
+        seller_slug=row["seller_slug"] if there else "",
+        platform=row["platform"] if there else "",
+        region=row["region"] if there else "",
+        edition=row["edition"] if there else "",
+        cover=row["cover"] if there else None,
+        quantity=row["quantity"],
+        max_per_order=row["max_per_order"] if there else 0,
+        left=left,
+        price=price,
+        price_version=row["price_version"] if there else 0,
+        seen_price=row["seen_price"],
+        total=price * row["quantity"],
+        currency=row["currency"] if there else "",
+        difference=fault,
+        words=words,
+        blocked=fault in _BLOCKING,
+    )
+
+
+def _fault(row: Record, currency: str) -> str:
+    seen, version = row["seen_price"], row["seen_version"]
+    changed = seen != row["price"] if seen is not None else version not in (None, row["price_version"])
+    checks = (
+        (not row["for_sale"], "unavailable"),
+        (row["own"], "own_goods"),
+        (row["fits"] is False, "region"),
+        ((row["max_per_order"] or 0) < row["quantity"], "too_many"),
+        (row["currency"] != currency, "currency"),
+        ((row["free"] or 0) < row["quantity"], "sold_out"),
+        (changed, "price_changed"),
+    )
+    return next((fault for wrong, fault in checks if wrong), "")
+
+
+def _fingerprint(lines: Sequence[QuoteLine], currency: str) -> str:
+    shown = sorted([str(x.listing_id), x.quantity, x.price, x.price_version] for x in lines)
+    return hashlib.sha256(msgspec.json.encode([currency, shown])).hexdigest()[:32]
+
+
+async def _wallet(conn: Connection, viewer: Viewer, currency: str) -> int:
+    if viewer.user_id is None or not currency:
+        return 0
+    return await balance(conn, wallet_of(viewer.user_id, currency))
