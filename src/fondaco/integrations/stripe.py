@@ -222,8 +222,8 @@ async def _asked(call: Awaitable[T]) -> T:
     except APIConnectionError as error:
         raise ProviderUnknown("the payment provider did not answer") from error
     except StripeError as error:
-        status = cast(int | None, error.http_status)
-        code = cast(str | None, error.code) or f"http_{status}"
+        status = error.http_status
+        code = error.code or f"http_{status}"
         if isinstance(error, IdempotencyError):
             raise ProviderUnknown("the key was used for something else", burnt=True) from error
         if status in _DEFINITE:

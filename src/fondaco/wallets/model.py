@@ -1,6 +1,14 @@
 """Fundings and refunds: rows, errors and their machines."""
 
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
 from fondaco.core.machine import Machine, Move
+from fondaco.core.problem import Problem
 
 PAYMENT = Machine(
     "payment",
@@ -48,3 +56,87 @@ REFUND = Machine(
         Move("SUCCEEDED", "FAILED", "webhook, sweeper", "the bank returned it later; back to the wallet"),
     ),
 )
+
+
+class PaymentUnavailable(Problem):
+    """The payment provider does not answer right now. Nothing was charged; please try again in a moment."""
+
+    status = 503
+    code = "payment_unavailable"
+
+
+class PaymentRefused(Problem):
+    """The payment provider would not open this payment. Nothing was charged; please start again."""
+
+    status = 409
+    code = "payment_refused"
+
+
+class RefundTooLarge(Problem):
+    """This is more than what is left of the payment to give back."""
+
+    status = 409
+    code = "refund_too_large"
+
+
+class Funding(msgspec.Struct, frozen=True, kw_only=True):
+    """Money on its way in: a wallet top-up, or the card payment of an order group."""
+
+    id: UUID
+    user_id: UUID
+    purpose: Literal["top_up", "order"]
+    group_id: UUID | None
+    amount: int
+    """Minor units."""
+    currency: str
+    state: str
+    session_id: str | None
+    session_url: str | None
+    intent_id: str | None
+    charge_id: str | None
+    refunded: int
+    refund_pending: int
+    failure: str | None
+    created_at: datetime
+    expires_at: datetime
+    succeeded_at: datetime | None
+
+    @property
+    def payable_at(self) -> str | None:
+        """Where the buyer can pay it now."""
+        return self.session_url if self.state == "PROCESSING" and self.intent_id is None else None
+
+
+class Refund(msgspec.Struct, frozen=True, kw_only=True):
+    """Money on its way back to where it came from."""
+
+    id: UUID
+    funding_id: UUID
+    user_id: UUID
+    amount: int
+    """Minor units."""
+    currency: str
+    reason: str
+    state: str
+    provider_id: str | None
+    attempt: int
+    failure: str | None
+    created_at: datetime
+    done_at: datetime | None
+
+
+Outcome = Literal["succeeded", "already", "unmatched", "open", "processing", "failed", "closed", "not_ours"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a payment's facts. `succeeded`: the money is in the wallet since this transaction;
+    `already`: it was before; `unmatched`: it is in suspense and somebody is told; `not_ours`: nothing here
+    speaks of it. `group_id` names the order group that it is to pay."""
+
+    outcome: Outcome
+    funding_id: UUID | None = None
+    user_id: UUID | None = None
+    group_id: UUID | None = None
+    amount: int = 0
+    currency: str = ""

@@ -10,6 +10,7 @@ CREATE TABLE wallets.funding (
   group_id     uuid,                                   -- the order group a card checkout pays
   amount       bigint NOT NULL CHECK (amount > 0),
   currency     char(3) NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+  lines        jsonb NOT NULL,                         -- what the payment page shows: [{name, quantity, unit_amount}]
   state        text NOT NULL,
   session_id   text UNIQUE,                            -- Stripe Checkout Session
   session_url  text,
@@ -42,7 +43,9 @@ CREATE TABLE wallets.refund (
   state       text NOT NULL,
   provider_id text UNIQUE,                             -- Stripe refund
   attempt     int NOT NULL DEFAULT 0,
-  called_at   timestamptz,
+  called_at   timestamptz,                             -- when this attempt was last sent
+  key_burnt   boolean NOT NULL DEFAULT false,          -- the provider keeps a failure under this attempt's key
+  checked_at  timestamptz,                             -- when the provider was last asked how it stands
   failure     text,
   created_at  timestamptz NOT NULL DEFAULT now(),
   done_at     timestamptz

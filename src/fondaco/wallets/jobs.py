@@ -1,0 +1,38 @@
+"""Work of the queue and the clock for wallets: refunds sent and followed, fees booked."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from fondaco.core.db import SYSTEM, Connection, Database
+from fondaco.core.web import Parts
+from fondaco.integrations.stripe import StripeGateway
+from fondaco.wallets import gate, refunds
+
+
+async def send_refund(parts: Parts, refund_id: str) -> None:
+    """Send one requested refund."""
+    await refunds.send_refund(parts.get(Database), parts.get(StripeGateway), UUID(refund_id))
+
+
+async def book_fee(parts: Parts, key: str, ref: str, amount: int, currency: str) -> None:
+    """Book the provider's fee of one payment."""
+
+    async def work(conn: Connection) -> None:
+        await gate.book_fee(conn, key, ref, amount, currency)
+
+    await parts.get(Database).run(SYSTEM, work)
+
+
+async def sweep_refunds(parts: Parts) -> None:
+    """Bring unfinished refunds on."""
+    await refunds.sweep_refunds(parts.get(Database), parts.get(StripeGateway))
+
+
+tasks: dict[str, Callable[..., Awaitable[Any]]] = {
+    "wallets.send_refund": send_refund,
+    "wallets.book_fee": book_fee,
+}
+periodic: list[tuple[str, int, Callable[[Parts], Awaitable[None]]]] = [
+    ("wallets.sweep_refunds", 30, sweep_refunds),
+]
