@@ -167,17 +167,18 @@ def _plural(count: int, one: str) -> str:
 
 @cache
 def _environment(*, html: bool) -> jinja2.Environment:
-    env = jinja2.Environment(  # noqa: S701 (plain texts are not HTML)
+    env = jinja2.Environment(
         loader=jinja2.FunctionLoader(_source),
-        autoescape=html,
+        autoescape=html,  # noqa: S701 (plain texts are not HTML)
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
-    env.globals["money"] = money
-    env.filters["plural"] = _plural
-    env.filters["number"] = _number
+    words: dict[str, Any] = {"money": money}
+    filters: dict[str, Any] = {"plural": _plural, "number": _number}
+    env.globals.update(words)
+    env.filters.update(filters)
     return env
 
 
