@@ -12,7 +12,8 @@ from importlib import resources
 
 # Order matters: the first sheet names the cascade layers.
 CSS_PARTS = (
-    "tokens", "base", "components", "forms", "lists", "layouts", "storefront", "charts", "utilities",
+    "tokens", "base", "components", "tables", "notices", "overlays", "delivery", "forms", "lists",
+    "layouts", "storefront", "shelves", "charts", "utilities",
 )  # fmt: skip
 # URL name -> (package, path inside it).
 _FROM_PACKAGES = {

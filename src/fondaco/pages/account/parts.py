@@ -1,0 +1,71 @@
+"""What the account pages share: the session's cookie after signing in, countries, words for browsers."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from litestar import Response
+from litestar.datastructures import Cookie
+
+from fondaco import catalog, identity
+from fondaco.core.web import Call, safe_next
+from fondaco.identity.model import SignedIn
+from fondaco.identity.sessions import session_cookie
+from fondaco.pages.context import Said, see_other, theme_cookie
+from fondaco.settings import Mode
+
+# A page that shows a secret, or whose address holds one.
+SECRET_PAGE: Mapping[str, str] = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"))
+_SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "Mac"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
+
+
+async def signed_in(request: Call, found: SignedIn, target: str, said: Said | None = None) -> Response[Any]:
+    """On to `target` with the new session: its cookie, and the person's colours."""
+    cookies: list[Cookie] = [
+        session_cookie(request.settings, found.token),
+        theme_cookie(request.settings, await identity.theme_of(request.db, found.user_id)),
+    ]
+    return see_other(request, target, said=said, cookies=cookies)
+
+
+def next_of(request: Call, fields: Mapping[str, str] | None = None) -> str:
+    """Where to go afterwards: a path of this site, "/" when nothing usable was said."""
+    asked = fields.get("next") if fields is not None else request.query_params.get("next")
+    return safe_next(asked)
+
+
+def is_demo(request: Call) -> bool:
+    return request.settings.fondaco_mode is Mode.DEMO
+
+
+@cache
+def countries() -> list[tuple[str, str]]:
+    """Codes and names, by name."""
+    return [(code, name) for code, name in catalog.regions().items() if catalog.is_country(code)]
+
+
+def device_words(user_agent: str) -> str:
+    """A browser in the words of its owner: "Firefox on Linux"."""
+    browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
+    if not browser and "Safari/" in user_agent:
+        browser = "Safari"
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
+    if browser and system:
+        return f"{browser} on {system}"
+    return browser or system or user_agent[:60] or "Unknown device"
+
+
+def account_tabs(current: str) -> list[dict[str, Any]]:
+    """The pages of one's account, as tabs."""
+    tabs = (("Profile", "/account"), ("Security", "/account/security"))
+    return [{"label": label, "href": href, "current": href == current} for label, href in tabs]
