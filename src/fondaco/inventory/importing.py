@@ -126,7 +126,7 @@ async def _fail(db: Database, batch_id: UUID, words: str) -> None:
     async with db.transaction(SYSTEM) as conn:
         row = await conn.fetchrow(
             """UPDATE inventory.stock_batch SET state = 'FAILED', failure = $2, upload = NULL,
-                 upload_key = NULL, closed_at = now()
+                 upload_key = NULL, closed_at = clock_timestamp()
                WHERE id = $1 AND state IN ('RECEIVED', 'IMPORTING')
                RETURNING seller_id, listing_id, created_by""",
             batch_id,
@@ -256,7 +256,8 @@ async def _close(conn: Connection, batch: Record, report: _Report) -> None:
     }
     await conn.execute(
         """UPDATE inventory.stock_batch SET state = 'CLOSED', done = lines, imported = $2, malformed = $3,
-             repeated = $4, known_elsewhere = $5, upload = NULL, upload_key = NULL, closed_at = now()
+             repeated = $4, known_elsewhere = $5, upload = NULL, upload_key = NULL,
+             closed_at = clock_timestamp()
            WHERE id = $1""",
         batch["id"],
         *counts.values(),
