@@ -216,7 +216,7 @@ async def test_staff_need_it_before_any_desk(
 async def test_a_secret_of_another_user_does_not_open(
     db: Database, vault: Vault, settings: Settings, owner: asyncpg.Connection
 ) -> None:
-    _, secret, _ = await enrolled(db, vault, settings)
+    await enrolled(db, vault, settings)
     thief = await make_user(db, "eve@example.com")
     setup = await start_second_factor(db, vault, settings, thief)
     await owner.execute(
