@@ -8,9 +8,7 @@ from fondaco_sandbox.html import document, text
 from fondaco_sandbox.store import Obj
 from fondaco_sandbox.web import Response
 
-BANNER = (
-    '<p class="banner" role="note"><strong>Sandbox: no real money.</strong> Use the test cards below.</p>'
-)
+BANNER = '<header class="banner"><strong>Sandbox: no real money.</strong> Only test cards work here.</header>'
 _LOCAL = ("http://localhost:*", "http://127.0.0.1:*")
 
 

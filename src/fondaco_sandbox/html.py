@@ -36,7 +36,7 @@ def document(title: str, body: str, *, status: int = 200, goes_to: tuple[str, ..
         "content-security-policy": policy,
         "cache-control": "no-store",
         "x-content-type-options": "nosniff",
-        "referrer-policy": "no-referrer",
+        "referrer-policy": "same-origin",  # with "no-referrer" browsers hide where a form comes from
     }
     return Response(status, content.encode(), headers)
 

@@ -1,6 +1,7 @@
 """The panel at /: what was paid, what was told, and the switches."""
 
 import json
+import sqlite3
 from datetime import UTC, datetime
 
 from fondaco_sandbox import money
@@ -33,8 +34,8 @@ _BAD = ("failed", "expired", "canceled", "dropped", "lost")
 def panel(box: Sandbox) -> Response:
     body = "".join(
         [
-            '<body class="panel"><p class="banner" role="note"><strong>Sandbox: no real money.</strong> '
-            "Everything here is a rehearsal.</p><main><h1>Stripe sandbox</h1>",
+            '<body class="panel"><header class="banner"><strong>Sandbox: no real money.</strong> '
+            "Everything here is a rehearsal.</header><main><h1>Stripe sandbox</h1>",
             _clock(box),
             _faults(box),
             _sessions(box),
@@ -107,7 +108,7 @@ def _sessions(box: Sandbox) -> str:
                 link,
             ]
         )
-    heads = ["Created (UTC)", "Session", "Amount", "State", "Payment", "Reference", ""]
+    heads = ["Created (UTC)", "Session", "Amount", "State", "Payment", "Reference", "Page"]
     return table("Checkout Sessions", heads, rows, "None yet. The shop makes one when a buyer pays.")
 
 
@@ -153,8 +154,7 @@ def _events(box: Sandbox) -> str:
     for each in _recent(box, "event"):
         sql = "select manner, state, attempts, last_answer from deliveries where event = ? order by seq"
         told = [
-            f"{_state(row['state'])} {text(row['manner'])}, {row['attempts']} tries "
-            f"{text(row['last_answer'] or '')}"
+            f'<span class="told">{_state(row["state"])} {_told(row)}</span>'
             for row in box.store.db.execute(sql, (each["id"],))
         ]
         again = (
@@ -167,12 +167,22 @@ def _events(box: Sandbox) -> str:
                 _moment(each["created"]),
                 text(each["type"]),
                 text(each["id"]),
-                "<br>".join(told) or "nobody asked",
+                "".join(told) or "nobody asked",
                 again,
             ]
         )
-    heads = ["Created (UTC)", "Type", "Event", "Deliveries", ""]
+    heads = ["Created (UTC)", "Type", "Event", "Deliveries", "Action"]
     return table("Events", heads, rows, "None yet.")
+
+
+def _told(row: sqlite3.Row) -> str:
+    """How a delivery went: its kind when it is not the plain one, the tries, the last answer."""
+    words = [] if row["manner"] == "normal" else [row["manner"]]
+    if row["attempts"]:
+        words.append(f"tried {row['attempts']}×")
+    if row["last_answer"]:
+        words.append(f"answer: {row['last_answer']}")
+    return text(", ".join(words))
 
 
 def _reset() -> str:

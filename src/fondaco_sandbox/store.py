@@ -30,6 +30,8 @@ create index if not exists objects_kind on objects (kind, seq);
 create index if not exists objects_intent on objects (kind, json_extract(body, '$.payment_intent'));
 create index if not exists objects_charge on objects (kind, json_extract(body, '$.charge'));
 create index if not exists objects_customer on objects (kind, json_extract(body, '$.customer'));
+create index if not exists objects_created on objects (kind, created);
+create index if not exists objects_type on objects (kind, json_extract(body, '$.type'), seq);
 create index if not exists objects_source on objects (kind, json_extract(body, '$.source'));
 create table if not exists timers (
     seq integer primary key autoincrement, due_ms integer not null,

@@ -69,6 +69,9 @@ def test_page_allows_nothing_foreign(api: stripe.StripeClient, browser: httpx.Cl
     assert "default-src 'none'" in policy and "style-src 'self'" in policy and "unsafe" not in policy
     assert "http://127.0.0.1" in policy.split("form-action")[1]
     assert "<script" not in answer.text and "style=" not in answer.text
+    assert (
+        answer.headers["referrer-policy"] == "same-origin"
+    )  # else browsers send "Origin: null" with the form
     assert browser.get("/sandbox/sandbox.css").headers["content-type"].startswith("text/css")
 
 

@@ -78,6 +78,13 @@ def test_secret_is_not_shown_by_the_settings(tmp_path: Path) -> None:
     assert "whsec_" not in repr(settings)
 
 
+def test_secret_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SANDBOX_WEBHOOK_SECRET", "whsec_from_the_environment")
+    assert read_options(["--data", str(tmp_path)]).webhook_secret == "whsec_from_the_environment"
+    given = ["--webhook-secret", "whsec_from_the_command"]
+    assert read_options(["--data", str(tmp_path), *given]).webhook_secret == "whsec_from_the_command"
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

@@ -1,6 +1,7 @@
 """Checkout Sessions through the API and the control API."""
 
 import re
+import time
 
 import pytest
 import stripe
@@ -158,6 +159,18 @@ def test_expires_by_itself(api: stripe.StripeClient, sandbox: RunningSandbox, re
     assert event.created == session.expires_at
     assert "checkout.session.expired" in receiver.types
     assert sandbox.control.post(f"/sandbox/pay/{session.id}", json={}).status_code == 400
+
+
+def test_expiry_that_was_asked_for(api: stripe.StripeClient, sandbox: RunningSandbox) -> None:
+    """Also by a client in real time while the sandbox's clock is days ahead: it means so long from now."""
+    for _ in range(2):
+        wanted = int(time.time()) + 3600
+        session = api.v1.checkout.sessions.create(session_params(expires_at=wanted))
+        assert 3590 <= session.expires_at - session.created <= 3600
+        sandbox.advance(3 * 86_400)
+        assert api.v1.checkout.sessions.retrieve(session.id).status == "expired"
+    with pytest.raises(stripe.InvalidRequestError, match="less than 24 hours"):
+        api.v1.checkout.sessions.create(session_params(expires_at=int(time.time()) + 30 * 86_400))
 
 
 def test_expired_on_request_once(api: stripe.StripeClient, sandbox: RunningSandbox) -> None:

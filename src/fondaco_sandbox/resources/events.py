@@ -22,9 +22,11 @@ def list_(call: Call) -> Obj:
     query = Query("event")
     query.add("created >= ?", call.box.now() - EVENTS_KEPT_SECONDS)
     if "type" in params:
-        query.add(
-            "json_extract(body, '$.type') glob ?", params["type"].replace("[", "[[]").replace("?", "[?]")
-        )
+        wanted: str = params["type"]
+        if "*" in wanted:
+            query.add("json_extract(body, '$.type') glob ?", wanted.replace("[", "[[]").replace("?", "[?]"))
+        else:
+            query.add("json_extract(body, '$.type') = ?", wanted)
     if "types" in params:
         types: list[str] = params["types"]
         if len(types) > 20:

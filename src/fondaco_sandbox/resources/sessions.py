@@ -45,7 +45,8 @@ _INTENT_DATA = (
     "transfer_group",
 )
 _DAY = 86_400
-_EXPIRES_WITHIN = (30 * 60, _DAY)
+_EXPIRES_WITHIN = (30 * 60 - 10, _DAY + 10)
+"""In seconds; clocks of two machines may differ a little."""
 
 
 def create(call: Call) -> Obj:
@@ -63,8 +64,7 @@ def create(call: Call) -> Obj:
         raise invalid("All line items must have the same currency.", "line_items")
     total = sum(item["amount_total"] for item in items)
     money.payable(total, currency, "line_items")
-    expires_at: int = params.get("expires_at", box.now() + _DAY)
-    _check_expiry(expires_at - box.now(), "expires_at" in params)
+    expires_at = _expiry(box, params.get("expires_at"))
     session = _session(call, customer, currency, total, expires_at)
     hidden: Obj = {"line_items": items, "intent_data": _intent_data(params), "base_url": call.base_url}
     box.store.insert("checkout.session", session, hidden)
@@ -98,18 +98,26 @@ def is_web_address(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not set(text) & set(' \r\n\t"<>')
 
 
-def _check_expiry(ahead: int, given: bool) -> None:
+def _expiry(box: Sandbox, wanted: int | None) -> int:
+    """When the session closes, on the sandbox's clock."""
+    if wanted is None:
+        return box.now() + _DAY
     shortest, longest = _EXPIRES_WITHIN
-    if given and ahead > longest:
+    ahead = wanted - box.now()
+    if not shortest <= ahead <= longest and box.clock.offset_ms:
+        # a client that lives in real time: it means so long from now
+        ahead += box.clock.offset_ms // 1000
+    if ahead > longest:
         raise invalid(
             "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
             "expires_at",
         )
-    if given and ahead < shortest:
+    if ahead < shortest:
         raise invalid(
             "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.",
             "expires_at",
         )
+    return box.now() + ahead
 
 
 def _intent_data(params: Obj) -> Obj:
