@@ -123,7 +123,8 @@ def permit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHan
             raise SecondFactorNeeded()
         return
     if viewer.user_id is None:
-        raise SignInNeeded()
+        # A session that still owes its second factor is nobody yet.
+        raise SecondFactorNeeded() if viewer.session_id else SignInNeeded()
     desks = {role.split(".")[0] for role in allowed}
     raise Forbidden() if desks & {role.split(".")[0] for role in viewer.roles - {"customer"}} else NotFound()
 
