@@ -2,9 +2,12 @@
 
 import base64
 from collections.abc import Iterator
+from email.utils import parseaddr
 from enum import StrEnum
 from functools import cached_property
+from ipaddress import ip_network
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -179,6 +182,19 @@ def _key_length(secret: SecretStr) -> int:
 
 def _faults(s: Settings) -> Iterator[str]:
     """Everything that is wrong, as sentences."""
+    yield from _key_faults(s)
+    if s.top_up_min > s.top_up_max:
+        yield "top_up_min must not be above top_up_max"
+    if s.database_pooled and not s.database_direct_url:
+        yield "database_direct_url is missing: with database_pooled, jobs need a way around the pooler"
+    if bool(s.smtp_user) != bool(s.smtp_password):
+        yield "smtp_user and smtp_password go together; one of them is missing"
+    yield from _address_faults(s)
+    if s.production:
+        yield from _production_faults(s)
+
+
+def _key_faults(s: Settings) -> Iterator[str]:
     for name in ("secret_key", "fingerprint_key", "signing_key"):
         size = _key_length(getattr(s, name))
         if size < 32 or (name == "signing_key" and size != 32):
@@ -196,12 +212,25 @@ def _faults(s: Settings) -> Iterator[str]:
         yield "vault_keys must not name or hold the same key twice"
     if not s.webhook_secrets or any(not w.startswith("whsec_") or len(w) < 20 for w in s.webhook_secrets):
         yield "stripe_webhook_secrets must be one or more whsec_... secrets of at least 20 characters"
+
+
+def _address_faults(s: Settings) -> Iterator[str]:
     if not s.base_url.startswith(("http://", "https://")) or s.base_url.endswith("/"):
         yield "base_url must start with http:// or https:// and not end with a slash"
-    if s.top_up_min > s.top_up_max:
-        yield "top_up_min must not be above top_up_max"
-    if s.production:
-        yield from _production_faults(s)
+    for name in ("database_url", "database_direct_url", "database_owner_url"):
+        dsn = getattr(s, name)
+        if dsn and not dsn.get_secret_value().startswith(("postgresql://", "postgres://")):
+            yield f"{name} must start with postgresql://"
+    for name in ("support_email", "mail_from"):
+        if "@" not in parseaddr(getattr(s, name))[1]:
+            yield f"{name} must be a mail address"
+    if urlsplit(s.blob_url).scheme not in ("file", "s3", "memory"):
+        yield "blob_url must start with file://, s3:// or memory://"
+    for proxy in filter(None, (p.strip() for p in s.trusted_proxies.split(","))):
+        try:
+            ip_network(proxy, strict=False)
+        except ValueError:
+            yield f"trusted_proxies: {proxy!r} is no address or network"
 
 
 def _production_faults(s: Settings) -> Iterator[str]:
