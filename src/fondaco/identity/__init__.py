@@ -14,6 +14,7 @@ from fondaco.identity.accounts import (
     new_mail_token,
     reset_password,
     sign_up,
+    theme_of,
     user_by_email,
     verify_email,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "start_second_factor",
     "stop_second_factor",
     "switch_store",
+    "theme_of",
     "user_by_email",
     "verify_email",
     "verify_second_factor",

@@ -255,6 +255,12 @@ async def change_details(
     )
 
 
+async def theme_of(db: Database, user_id: UUID) -> str:
+    """The colours this user chose: auto, light or dark."""
+    found: str | None = await db.fetchval(SYSTEM, "SELECT theme FROM identity.users WHERE id = $1", user_id)
+    return found or "auto"
+
+
 async def user_by_email(db: Database, email: str) -> UUID | None:
     """The account of a proved address, for desks that may know (never for the public)."""
     found: UUID | None = await db.fetchval(

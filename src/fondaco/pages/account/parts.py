@@ -14,8 +14,9 @@ from fondaco.identity.sessions import session_cookie
 from fondaco.pages.context import Said, see_other, theme_cookie
 from fondaco.settings import Mode
 
-# A page that shows a secret, or whose address holds one.
-SECRET_PAGE: Mapping[str, str] = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+# A page that shows a secret, or whose address holds one: no other site learns the address, and its forms
+# still say which site they come from.
+SECRET_PAGE: Mapping[str, str] = {"Cache-Control": "no-store", "Referrer-Policy": "strict-origin"}
 
 _BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"))
 _SYSTEMS = (

@@ -125,9 +125,7 @@ async def second_factor_confirm(request: Call) -> Response[Any]:
             secret="",
             error=problem.detail,
         )
-    answer = await _setting_up(
-        request, "account/recovery_codes.html", target, codes=on.recovery_codes
-    )
+    answer = await _setting_up(request, "account/recovery_codes.html", target, codes=on.recovery_codes)
     answer.set_cookie(session_cookie(request.settings, on.token))
     return answer
 

@@ -130,9 +130,7 @@ async def reset_form(request: Call) -> Response[Any]:
     token = request.query_params.get("token", "")
     if not token:
         return see_other(request, "/forgot")
-    return await page(
-        request, "account/reset.html", headers=SECRET_PAGE, token=token, errors={}, alert=""
-    )
+    return await page(request, "account/reset.html", headers=SECRET_PAGE, token=token, errors={}, alert="")
 
 
 @post("/reset", permit="public.see", include_in_schema=False)
