@@ -1,1 +1,10 @@
-"""Delivery: entitlements, the library, and every reveal."""
+"""Delivery: entitlements (the right to a delivered thing) and the reveal of secrets.
+
+One unit is one entitlement, for ever. Only its buyer sees it; the secret itself is opened by an explicit
+reveal, which is limited, written down first and kept. A unit that was revealed can never be sold again.
+"""
+
+from fondaco.delivery.actions import entitlement, library, reveal
+from fondaco.delivery.model import Entitlement, EntitlementPage, LibraryPage, Reveal
+
+__all__ = ["Entitlement", "EntitlementPage", "LibraryPage", "Reveal", "entitlement", "library", "reveal"]

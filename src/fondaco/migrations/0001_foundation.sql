@@ -2087,6 +2087,9 @@ BEGIN
     IF due > now() THEN RETURN 'not_yet'; END IF;
     IF EXISTS (SELECT 1 FROM wallets.funding f WHERE f.group_id = p_group
                AND f.state IN ('CREATED', 'PROCESSING')) THEN RETURN 'under_way'; END IF;
+  ELSIF EXISTS (SELECT 1 FROM wallets.funding f WHERE f.group_id = p_group
+                AND f.state = 'PROCESSING' AND f.intent_id IS NOT NULL) THEN
+    RETURN 'under_way';  -- a bank debit that takes its time
   END IF;
   WITH freed AS (
     UPDATE inventory.stock_unit u SET state = 'AVAILABLE', line_id = NULL, reserved_until = NULL

@@ -1,1 +1,109 @@
-"""Orders: carts, quotes, buying, buyer protection, release."""
+"""Orders: carts, quotes, buying, payment by card, protection and release.
+
+A purchase is an order group with one order per seller. From the wallet everything happens in one statement:
+stock, money, delivery and events, all or nothing, many purchases at once. By card the units are reserved and
+the same happens when the money arrives. A paid line ends with exactly one delivery or one refund. Prices are
+never charged that the buyer was not shown.
+"""
+
+from fondaco.orders.actions import (
+    Placed,
+    buy_quote,
+    buy_with_wallet,
+    cancel_for_staff,
+    cancel_order,
+    checkout_url,
+    confirm_delivery,
+    pay_group,
+    place_with_card,
+    policy_of,
+    purchase_of,
+)
+from fondaco.orders.carts import (
+    Cart,
+    add_to_cart,
+    cart_of,
+    clear_cart,
+    count_in_cart,
+    merge_guest_cart,
+    remove_from_cart,
+    set_in_cart,
+)
+from fondaco.orders.combiner import Combiner
+from fondaco.orders.live import watch
+from fondaco.orders.model import MATURITY_DAYS, Bought, PayOutcome, Policy, Purchase, Wish
+from fondaco.orders.quoting import Quote, QuoteLine, confirmed, quote
+from fondaco.orders.reads import (
+    GroupPage,
+    GroupPayment,
+    Order,
+    OrderGroup,
+    OrderLine,
+    group_in_scope,
+    own_groups,
+    own_order_group,
+)
+from fondaco.orders.receipt import order_receipt
+from fondaco.orders.sales import (
+    SalesDay,
+    SellerBalance,
+    SellerOrder,
+    SellerOrderLine,
+    SellerOrderPage,
+    seller_balance,
+    seller_order,
+    seller_orders,
+    seller_sales,
+)
+
+__all__ = [
+    "MATURITY_DAYS",
+    "Bought",
+    "Cart",
+    "Combiner",
+    "GroupPage",
+    "GroupPayment",
+    "Order",
+    "OrderGroup",
+    "OrderLine",
+    "PayOutcome",
+    "Placed",
+    "Policy",
+    "Purchase",
+    "Quote",
+    "QuoteLine",
+    "SalesDay",
+    "SellerBalance",
+    "SellerOrder",
+    "SellerOrderLine",
+    "SellerOrderPage",
+    "Wish",
+    "add_to_cart",
+    "buy_quote",
+    "buy_with_wallet",
+    "cancel_for_staff",
+    "cancel_order",
+    "cart_of",
+    "checkout_url",
+    "clear_cart",
+    "confirm_delivery",
+    "confirmed",
+    "count_in_cart",
+    "group_in_scope",
+    "merge_guest_cart",
+    "order_receipt",
+    "own_groups",
+    "own_order_group",
+    "pay_group",
+    "place_with_card",
+    "policy_of",
+    "purchase_of",
+    "quote",
+    "remove_from_cart",
+    "seller_balance",
+    "seller_order",
+    "seller_orders",
+    "seller_sales",
+    "set_in_cart",
+    "watch",
+]

@@ -13,12 +13,13 @@ from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database, Scope
 from fondaco.core.problem import Conflict, Invalid, NotFound, Problem
 from fondaco.core.viewer import Viewer
-from fondaco.integrations.stripe import StripeGateway
+from fondaco.integrations.stripe import CheckoutLine, StripeGateway
 from fondaco.orders.combiner import Combiner, verdict_of
 from fondaco.orders.model import (
     Bought,
     NotDelivered,
     NotWaiting,
+    PaymentUnderWay,
     PayOutcome,
     Policy,
     Purchase,
@@ -99,14 +100,14 @@ class Placed:
 
 
 async def place_with_card(
-    db: Database, gateway: StripeGateway, purchase: Purchase, *, hold: timedelta
+    db: Database, gateway: StripeGateway, settings: Settings, purchase: Purchase
 ) -> Placed:
-    """Reserve everything for `hold`, then open the payment page for exactly the total.
+    """Reserve everything for a while, then open the payment page for exactly the total.
 
     The order rows, the reservation and the funding are one transaction; the provider is called after it.
     Raises why not; then nothing was charged. The same purchase key again answers the first one's page.
     """
-    until = now() + hold + _SLACK
+    until = now() + timedelta(minutes=settings.reservation_minutes) + _SLACK
     for attempt in (1, 2):
         try:
             bought, funding_id = await _place(db, purchase, until)
@@ -117,8 +118,9 @@ async def place_with_card(
     else:
         raise AssertionError("unreachable")
     if funding_id is None:
-        return Placed(bought.group_id, await checkout_url(db, gateway, purchase.buyer_id, bought.group_id))
-    return Placed(bought.group_id, await _open(db, gateway, funding_id))
+        url = await checkout_url(db, gateway, settings, purchase.buyer_id, bought.group_id)
+        return Placed(bought.group_id, url)
+    return Placed(bought.group_id, await _open(db, gateway, settings, bought.group_id, funding_id))
 
 
 async def _place(db: Database, purchase: Purchase, until: datetime) -> tuple[Bought, UUID | None]:
@@ -132,19 +134,27 @@ async def _place(db: Database, purchase: Purchase, until: datetime) -> tuple[Bou
             raise verdict
         if verdict.again:
             return verdict, None
-        funding_id = await wallets.start_order_funding(
-            conn, buyer, verdict.group_id, row["data"]["total"], purchase.currency, until
+        lines = await conn.fetch(
+            """SELECT l.terms->>'title' AS title, l.quantity, l.unit_price FROM orders.orders o
+               JOIN orders.order_line l ON l.order_id = o.id WHERE o.group_id = $1 ORDER BY l.id""",
+            verdict.group_id,
         )
-        return verdict, funding_id
+        shown = [CheckoutLine(r["title"], r["quantity"], r["unit_price"]) for r in lines]
+        return verdict, await wallets.start_order_funding(
+            conn, buyer, verdict.group_id, row["data"]["total"], purchase.currency, until, shown
+        )
 
     return await db.run(buyer.as_user, work)
 
 
-async def checkout_url(db: Database, gateway: StripeGateway, buyer_id: UUID, group_id: UUID) -> str | None:
-    """The payment page of a group that awaits its payment (opened again if need be); None otherwise."""
+async def checkout_url(
+    db: Database, gateway: StripeGateway, settings: Settings, buyer_id: UUID, group_id: UUID
+) -> str | None:
+    """The payment page of a group that awaits its payment (opened again if need be); None otherwise, or
+    when the provider does not answer. Raises PaymentRefused."""
     row = await db.fetchrow(
         Scope("user", user=buyer_id),
-        """SELECT f.id, f.session_url, f.state FROM wallets.funding f
+        """SELECT f.id, f.session_url FROM wallets.funding f
            WHERE f.group_id = $1 AND f.user_id = $2 AND f.state IN ('CREATED', 'PROCESSING')
              AND EXISTS (SELECT 1 FROM orders.orders o WHERE o.group_id = f.group_id
                          AND o.state = 'PENDING_PAYMENT')
@@ -154,11 +164,19 @@ async def checkout_url(db: Database, gateway: StripeGateway, buyer_id: UUID, gro
     )
     if row is None:
         return None
-    return row["session_url"] or await _open(db, gateway, row["id"])
+    return row["session_url"] or await _open(db, gateway, settings, group_id, row["id"])
 
 
-async def _open(db: Database, gateway: StripeGateway, funding_id: UUID) -> str | None:
-    return (await wallets.open_session(db, gateway, funding_id)).session_url
+async def _open(
+    db: Database, gateway: StripeGateway, settings: Settings, group_id: UUID, funding_id: UUID
+) -> str | None:
+    try:
+        return (await wallets.open_session(db, gateway, settings, funding_id)).session_url
+    except wallets.PaymentUnavailable:
+        return None  # asked again from the order's page, and by the sweeper
+    except wallets.PaymentRefused:
+        await give_up(db, group_id, "CANCELLED", "the payment could not be opened", "system")
+        raise
 
 
 async def pay_group(conn: Connection, group_id: UUID, funding_id: UUID) -> PayOutcome:
@@ -171,19 +189,22 @@ async def pay_group(conn: Connection, group_id: UUID, funding_id: UUID) -> PayOu
     return PayOutcome(outcome)
 
 
-async def cancel_order(db: Database, gateway: StripeGateway, viewer: Viewer, order_id: UUID) -> UUID:
+async def cancel_order(
+    db: Database, gateway: StripeGateway, settings: Settings, viewer: Viewer, order_id: UUID
+) -> UUID:
     """The buyer gives up before paying: the whole order group (one payment) is cancelled, its units go back
     to stock, its payment page is closed. `order_id`: of the group or of one of its orders.
 
-    Returns the group's id. Raises NotFound, NotWaiting. A payment that slips through is sent back.
+    Returns the group's id. Raises NotFound, NotWaiting, PaymentUnderWay. A payment that slips through is
+    sent back.
     """
     group_id = await own_group(db, viewer, order_id)
-    await cancel_group(db, gateway, group_id, because="cancelled by the buyer", actor=viewer.actor)
+    await cancel_group(db, gateway, settings, group_id, because="cancelled by the buyer", actor=viewer.actor)
     return group_id
 
 
 async def cancel_for_staff(
-    db: Database, gateway: StripeGateway, viewer: Viewer, order_id: UUID, *, because: str
+    db: Database, gateway: StripeGateway, settings: Settings, viewer: Viewer, order_id: UUID, *, because: str
 ) -> UUID:
     """As `cancel_order`, for a desk with that permission and with a reason that the buyer reads."""
     reason = because.strip()
@@ -194,19 +215,21 @@ async def cancel_for_staff(
     )
     if group_id is None:
         raise NotFound()
-    await cancel_group(db, gateway, group_id, because=reason, actor=viewer.actor)
+    await cancel_group(db, gateway, settings, group_id, because=reason, actor=viewer.actor)
     return group_id
 
 
 async def cancel_group(
-    db: Database, gateway: StripeGateway, group_id: UUID, *, because: str, actor: str
+    db: Database, gateway: StripeGateway, settings: Settings, group_id: UUID, *, because: str, actor: str
 ) -> None:
-    """Cancel, then close the payment page. Raises NotWaiting."""
+    """Cancel, then close the payment page. Raises NotWaiting, PaymentUnderWay."""
     answer = await give_up(db, group_id, "CANCELLED", because, actor)
+    if answer == "under_way":
+        raise PaymentUnderWay()
     if answer != "done":
         raise NotWaiting()
     for funding_id in await open_fundings(db, group_id):
-        await wallets.close_session(db, gateway, funding_id)
+        await wallets.close_funding(db, gateway, settings, funding_id)
 
 
 async def give_up(db: Database, group_id: UUID, state: str, because: str, actor: str) -> str:

@@ -11,6 +11,7 @@ from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.web import Parts
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.orders.actions import give_up, open_fundings
+from fondaco.settings import Settings
 
 log = structlog.get_logger()
 _GROUPS = 100
@@ -21,7 +22,7 @@ _MATURING = 500
 async def expire_orders(parts: Parts) -> None:
     """Give up groups whose time to pay is over. The payment page is closed first; as long as a payment may
     still come (a bank debit under way, or no answer from the provider), the order waits."""
-    db, gateway = parts.get(Database), parts.get(StripeGateway)
+    db, gateway, settings = parts.get(Database), parts.get(StripeGateway), parts.get(Settings)
     rows = await db.fetch(
         SYSTEM,
         """SELECT group_id FROM orders.orders WHERE state = 'PENDING_PAYMENT' AND expires_at <= now()
@@ -30,7 +31,7 @@ async def expire_orders(parts: Parts) -> None:
     )
     for row in rows:
         for funding_id in await open_fundings(db, row["group_id"]):
-            await wallets.close_session(db, gateway, funding_id)
+            await wallets.close_funding(db, gateway, settings, funding_id)
         await give_up(db, row["group_id"], "EXPIRED", "not paid in time", "system")
 
 

@@ -134,6 +134,13 @@ class NotWaiting(Problem):
     code = "not_waiting"
 
 
+class PaymentUnderWay(Problem):
+    """Your bank is already paying this order, so it cannot be cancelled now."""
+
+    status = 409
+    code = "payment_under_way"
+
+
 class NotDelivered(Problem):
     """Only a delivered order can be confirmed."""
 

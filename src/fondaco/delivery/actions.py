@@ -1,0 +1,121 @@
+"""The library, and the reveal of a secret."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from fondaco.catalog.keyset import Keyset, checked_limit
+from fondaco.core.db import SYSTEM, Connection, Database, throttle
+from fondaco.core.pagination import Cursors
+from fondaco.core.problem import NotFound, TooMany
+from fondaco.core.viewer import Viewer
+from fondaco.delivery.model import REVEALS_PER_MINUTE, Entitlement, EntitlementPage, LibraryPage, Reveal
+from fondaco.inventory import unit_binding
+from fondaco.vault import Secret, Vault
+
+_NEWEST = Keyset("library", (("delivered_at", "e.delivered_at", "timestamptz"), ("id", "e.id", "uuid")))
+_COLUMNS = """e.id, e.order_id, e.line_id, e.listing_id, e.title, e.platform, e.region, e.delivered_at,
+  e.revealed_at, e.revoked_at, s.name AS seller, s.slug AS seller_slug, coalesce(i.terms->>'slug', '') AS slug,
+  l.cover"""
+# A listing that left the shop has no cover to show: its row is hidden from buyers, its terms are not.
+_FROM = """FROM delivery.entitlement e JOIN sellers.seller s ON s.id = e.seller_id
+  JOIN orders.order_line i ON i.id = e.line_id LEFT JOIN catalog.listing l ON l.id = e.listing_id"""
+_SEARCH = "e.buyer_id = $1 AND ($2 = '' OR e.title ILIKE $2 OR e.platform ILIKE $2)"
+_STATE = "CASE WHEN e.revealed_at IS NULL THEN 'new' ELSE 'revealed' END"
+
+
+async def library(
+    db: Database,
+    viewer: Viewer,
+    cursors: Cursors,
+    *,
+    q: str = "",
+    state: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> LibraryPage:
+    """The viewer's delivered things, newest first. `q`: part of a title or platform; `state`: new or
+    revealed."""
+    args: list[Any] = [viewer.user(), _pattern(q), state]
+    start = _NEWEST.start(cursors, cursor, args)
+    async with db.transaction(viewer.as_user) as conn:
+        counts = await conn.fetch(
+            f"SELECT {_STATE} AS state, count(*) AS n FROM delivery.entitlement e WHERE {_SEARCH} GROUP BY 1",
+            *args[:2],
+        )
+        rows = await conn.fetch(
+            f"""SELECT {_COLUMNS} {_FROM} WHERE {_SEARCH} AND ($3::text IS NULL OR {_STATE} = $3)
+                {start.condition} ORDER BY {start.order} LIMIT {checked_limit(limit) + 1}""",
+            *args,
+        )
+    page = start.page(rows, limit, lambda r: msgspec.convert(dict(r), Entitlement))
+    found = {"new": 0, "revealed": 0, **{r["state"]: r["n"] for r in counts}}
+    return LibraryPage(list(page.items), page.next, page.previous, found)
+
+
+async def entitlement(db: Database, viewer: Viewer, entitlement_id: UUID) -> EntitlementPage:
+    """One delivered thing of the viewer, without its secret. Raises NotFound."""
+    async with db.transaction(viewer.as_user) as conn:
+        row = await conn.fetchrow(
+            f"""SELECT {_COLUMNS}, o.number AS order_number, i.terms->>'edition' AS edition,
+                  i.terms->>'activation' AS activation, i.release_at, i.escrow_state
+                {_FROM} JOIN orders.orders o ON o.id = e.order_id WHERE e.buyer_id = $1 AND e.id = $2""",
+            viewer.user(),
+            entitlement_id,
+        )
+        if row is None:
+            raise NotFound()
+        reveals = await conn.fetch(
+            """SELECT at, ip, user_agent FROM delivery.reveal WHERE entitlement_id = $1 AND user_id = $2
+               ORDER BY id DESC LIMIT 50""",
+            entitlement_id,
+            viewer.user(),
+        )
+    return EntitlementPage(
+        entitlement=msgspec.convert(dict(row), Entitlement),
+        order_number=row["order_number"],
+        edition=row["edition"] or "",
+        activation=row["activation"] or "",
+        release_at=row["release_at"],
+        escrow_state=row["escrow_state"],
+        reveals=[msgspec.convert(dict(r), Reveal) for r in reveals],
+    )
+
+
+async def reveal(
+    db: Database, vault: Vault, viewer: Viewer, entitlement_id: UUID, ip: str, user_agent: str
+) -> Secret:
+    """Open the secret of one of the viewer's own entitlements.
+
+    Each time is written down and committed before the secret is opened; from the first time on the unit is
+    consumed. Raises NotFound (also for others' and revoked ones), TooMany beyond 30 a minute, VaultSealBroken.
+    """
+    user_id = viewer.user()
+    async with db.transaction(viewer.as_user) as conn:  # counts also when nothing is found
+        wait = await throttle(conn, f"reveal:{user_id}", REVEALS_PER_MINUTE, 60)
+    if wait:
+        raise TooMany("You have shown many secrets just now. Please wait a moment.", retry_after=wait)
+
+    async def work(conn: Connection) -> Any:
+        return await conn.fetchrow(
+            "SELECT unit_id, key_id, sealed FROM delivery.reveal_unit($1, $2, $3, $4, $5)",
+            entitlement_id,
+            user_id,
+            ip[:64],
+            user_agent.replace("\x00", "")[:300],
+            viewer.actor,
+        )
+
+    row = await db.run(viewer.as_user, work)
+    if row is None:
+        raise NotFound()
+    async with db.transaction(SYSTEM) as conn:
+        return await vault.open(conn, row["key_id"], row["sealed"], unit_binding(row["unit_id"]))
+
+
+def _pattern(q: str) -> str:
+    text = q.replace("\x00", "").strip()[:100]
+    for special in ("\\", "%", "_"):
+        text = text.replace(special, "\\" + special)
+    return f"%{text}%" if text else ""
