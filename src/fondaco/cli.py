@@ -144,6 +144,25 @@ def verify() -> int:
         return asyncio.run(verify_books())
 
 
+@app.command(name="demo-code")
+def demo_code(*, data: Annotated[Path | None, Parameter(help="Data folder of the demo.")] = None) -> int:
+    """Show the present second-factor codes of the demo's staff."""
+    import json
+
+    import pyotp
+
+    from fondaco.up.data import default_folder
+
+    try:
+        accounts = json.loads(((data or default_folder()) / "demo.json").read_text())
+    except (OSError, ValueError):
+        return _fail("There is no demo marketplace here. `fondaco up` makes one.")
+    for account in accounts:
+        if account.get("totp"):
+            _out(f"{account['email']}  {pyotp.TOTP(account['totp']).now()}")
+    return 0
+
+
 def main() -> None:
     """The entry point: runs a command and exits with its code."""
     from fondaco.embedded.account import ClusterError

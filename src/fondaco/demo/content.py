@@ -37,9 +37,7 @@ def _item(raw: dict[str, Any], platforms: dict[str, dict[str, str]]) -> Item:
     story, points = raw.pop("story"), raw.pop("points")
     platform = platforms[raw["platform"]]
     text = f"{story}\n\n## What you get\n\n" + "\n".join(f"- {p}" for p in points)
-    return Item(
-        **raw, description=text, activation=platform["activation"], key_format=platform["key_format"]
-    )
+    return Item(**raw, description=text, activation=platform["activation"], key_format=platform["key_format"])
 
 
 def load() -> tuple[list[Store], list[Item]]:

@@ -197,6 +197,8 @@ class Up:
         table.add_row("Stripe sandbox", f"[link={sandbox_url}]{sandbox_url}[/link]")
         for account in self._accounts():
             table.add_row(account["who"], f"{account['email']}  password: {account['password']}")
+        if any(account.get("totp") for account in self._accounts()):
+            table.add_row("Staff's second factor", "python3 start.py demo-code  (or: fondaco demo-code)")
         table.add_row("Data and logs", str(self._folder.path))
         title = f"fondaco is open (started in {seconds:.1f} s)"
         self._console.print(Panel(table, title=title, subtitle="Ctrl-C stops everything; your data stay"))

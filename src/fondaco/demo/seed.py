@@ -1,0 +1,216 @@
+"""Fills an empty marketplace through the same verbs that pages and API use, and the sandbox's test cards."""
+
+import random
+import secrets
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from fondaco import catalog, delivery, inbox, inventory, orders, sellers, wallets
+from fondaco.core.clock import now
+from fondaco.core.db import SYSTEM, Database
+from fondaco.core.problem import Problem
+from fondaco.core.viewer import Viewer
+from fondaco.core.web import Parts
+from fondaco.demo.content import Item, load
+from fondaco.demo.people import Account, make_staff, make_user, signed_in
+from fondaco.integrations.stripe import StripeGateway
+from fondaco.inventory.importing import import_batch
+from fondaco.orders.jobs import count_sold, expire_orders, mature_due
+from fondaco.settings import Settings
+from fondaco.vault import Vault
+
+GOOD_CARD = "4242424242424242"
+BUYERS = (
+    ("buyer", "IT"),
+    ("buyer2", "DE"),
+    ("buyer3", "FR"),
+    ("buyer4", "ES"),
+    ("buyer5", "AT"),
+    ("buyer6", "NL"),
+)
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+class Seed:
+    """One run over an empty database. `owner_dsn` is used for one thing only: to date orders back."""
+
+    def __init__(self, parts: Parts, owner_dsn: str) -> None:
+        self.parts = parts
+        self.db = parts.get(Database)
+        self.vault = parts.get(Vault)
+        self.gateway = parts.get(StripeGateway)
+        self.settings = parts.get(Settings)
+        self.owner_dsn = owner_dsn
+        self.dice = random.Random(1204)  # noqa: S311 - the same demo each time
+        self.listings: list[tuple[UUID, Item]] = []
+
+    async def run(self) -> list[Account]:
+        """Everything, in the order it would happen; returns whom to sign in as."""
+        accounts = [
+            Account("Buyer", "buyer@fondaco.test"),
+            Account("Seller (Rialto Keys)", "rialto-keys@fondaco.test"),
+        ]
+        for role in ("admin", "support", "finance"):
+            accounts.append(await make_staff(self.db, self.vault, self.settings, role))
+        await self._stores()
+        buyers = [await make_user(self.db, f"{n}@fondaco.test", f"Demo {n}", c) for n, c in BUYERS]
+        for buyer in buyers:
+            await self._top_up(buyer, 30_000)
+        await self._history(buyers)
+        await self._open_ends(buyers)
+        await count_sold(self.parts)
+        return accounts
+
+    async def _stores(self) -> None:
+        stores, items = load()
+        for store in stores:
+            owner = await make_user(self.db, f"{store.slug}@fondaco.test", f"Demo {store.name}", "IT")
+            await sellers.open_store(self.db, owner, name=store.name, country="IT", about=store.about)
+            owner = await signed_in(self.db, owner)
+            for item in (i for i in items if i.store == store.slug):
+                await self._listing(owner, item)
+
+    async def _listing(self, owner: Viewer, item: Item) -> None:
+        made = await catalog.create_listing(
+            self.db,
+            owner,
+            title=item.title,
+            category=item.category,
+            platform=item.platform,
+            region=item.region,
+            edition=item.edition,
+            price=item.price,
+            currency=self.settings.currency,
+            summary=item.summary,
+            description=item.description,
+            activation=item.activation,
+            key_format=item.key_format,
+        )
+        await catalog.publish(self.db, owner, made.id)
+        self.listings.append((made.id, item))
+        if item.keys:
+            keys = "\n".join(_key(item.key_format) for _ in range(item.keys))
+            batch = await inventory.receive(self.db, self.vault, owner, made.id, source="paste", content=keys)
+            await import_batch(self.db, self.vault, batch.id)
+
+    async def _pay(self, session_id: str, card: str = GOOD_CARD) -> None:
+        """Pays a checkout session as a customer with this test card would."""
+        base = self.settings.stripe_api_base
+        async with httpx.AsyncClient(timeout=20) as client:
+            answer = await client.post(f"{base}/sandbox/pay/{session_id}", json={"card": card})
+            answer.raise_for_status()
+
+    async def _top_up(self, buyer: Viewer, amount: int) -> None:
+        funding = await wallets.start_top_up(self.db, self.gateway, self.settings, buyer, amount)
+        if funding.session_id:
+            await self._pay(funding.session_id)
+        await inbox.check_funding(self.db, self.gateway, funding.id)
+
+    async def _buy(self, buyer: Viewer, picks: list[tuple[UUID, Item]]) -> UUID | None:
+        """A purchase from the wallet; None when the marketplace refuses it (region, stock, balance)."""
+        wishes = [orders.Wish(listing, 1, price=item.price) for listing, item in picks]
+        purchase = orders.purchase_of(
+            buyer,
+            orders.policy_of(self.settings),
+            wishes,
+            currency=self.settings.currency,
+            idem=secrets.token_hex(12),
+        )
+        try:
+            return (await orders.buy_with_wallet(self.parts.get(orders.Combiner), purchase)).group_id
+        except Problem:
+            return None
+
+    async def _history(self, buyers: list[Viewer]) -> None:
+        """Some eighty purchases over the last four weeks: delivered, many revealed and confirmed."""
+        stocked = [pick for pick in self.listings if pick[1].keys > 20]
+        weights = [1 + 40_000 // pick[1].price for pick in stocked]
+        moment = now()
+        for i in range(90):
+            buyer = buyers[i % len(buyers)]
+            picks = list(dict(self.dice.choices(stocked, weights, k=self.dice.choice((1, 1, 1, 2)))).items())
+            group = await self._buy(buyer, picks)
+            if group is None:
+                continue
+            days = 28 * (90 - i) // 90
+            await self._date_back(group, moment - timedelta(days=days, minutes=self.dice.randrange(900)))
+            if self.dice.random() < 0.8:
+                await self._reveal(buyer, group)
+            if days > 4 and self.dice.random() < 0.9:
+                await orders.confirm_delivery(self.db, buyer, group)
+        await mature_due(self.parts)
+
+    async def _reveal(self, buyer: Viewer, group: UUID) -> None:
+        rows = await self.db.fetch(
+            SYSTEM,
+            """SELECT e.id FROM delivery.entitlement e JOIN orders.orders o ON o.id = e.order_id
+               WHERE o.group_id = $1""",
+            group,
+        )
+        for row in rows:
+            await delivery.reveal(self.db, self.vault, buyer, row["id"])
+
+    async def _open_ends(self, buyers: list[Viewer]) -> None:
+        """Card checkouts: paid, waiting, given up, expired."""
+        picks = [pick for pick in self.listings if pick[1].keys > 100 and pick[1].region == "GLOBAL"]
+        for n, buyer in enumerate(buyers[:4]):
+            wish = orders.Wish(picks[n][0], 1, price=picks[n][1].price)
+            purchase = orders.purchase_of(
+                buyer,
+                orders.policy_of(self.settings),
+                [wish],
+                currency=self.settings.currency,
+                idem=secrets.token_hex(12),
+            )
+            placed = await orders.place_with_card(self.db, self.gateway, self.settings, purchase)
+            funding = (await wallets.fundings_of_group(self.db, SYSTEM, placed.group_id))[0]
+            if n == 0 and funding.session_id:
+                await self._pay(funding.session_id)
+                await inbox.check_funding(self.db, self.gateway, funding.id)
+            elif n == 1:
+                await orders.cancel_order(self.db, self.gateway, self.settings, buyer, placed.group_id)
+            elif n == 2:
+                await self._owner(
+                    "UPDATE orders.orders SET expires_at = now() - interval '1 minute' WHERE group_id = $1",
+                    placed.group_id,
+                )
+                await expire_orders(self.parts)
+
+    async def _date_back(self, group: UUID, moment: object) -> None:
+        """Orders of the past few weeks, so that charts have something to show. The journals keep the true
+        moment of their posting: nobody can change those."""
+        await self._owner(
+            """UPDATE orders.orders SET created_at = $2, paid_at = $2, delivered_at = $2
+               WHERE group_id = $1""",
+            group,
+            moment,
+        )
+        await self._owner("UPDATE orders.order_group SET created_at = $2 WHERE id = $1", group, moment)
+        await self._owner(
+            """UPDATE orders.order_line i
+               SET delivered_at = $2, release_at = $2::timestamptz + interval '3 days'
+               FROM orders.orders o WHERE o.group_id = $1 AND i.order_id = o.id""",
+            group,
+            moment,
+        )
+        await self._owner(
+            """UPDATE delivery.entitlement e SET delivered_at = $2 FROM orders.orders o
+               WHERE o.group_id = $1 AND e.order_id = o.id""",
+            group,
+            moment,
+        )
+
+    async def _owner(self, sql: str, *args: object) -> None:
+        connection = await asyncpg.connect(self.owner_dsn)
+        try:
+            await connection.execute(sql, *args)
+        finally:
+            await connection.close()
+
+
+def _key(pattern: str) -> str:
+    """A random key of this format."""
+    return "".join(secrets.choice(_LETTERS) if c in "AX9" else c for c in pattern)
