@@ -1,4 +1,4 @@
-"""The people of the demo: staff with a second factor, three sellers, some buyers. All are roles, not persons."""
+"""The people of the demo: staff with a second factor, three sellers, some buyers; roles, not persons."""
 
 from dataclasses import dataclass, field
 
