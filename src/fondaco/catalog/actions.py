@@ -143,13 +143,23 @@ async def _insert(conn: Connection, viewer: Viewer, values: Mapping[str, Any]) -
     return await _own(conn, viewer, listing_id)
 
 
-async def _own(conn: Connection, viewer: Viewer, listing_id: UUID, lock: str = "") -> OwnListing:
+async def _own(conn: Connection, viewer: Viewer, listing_id: UUID) -> OwnListing:
     row = await conn.fetchrow(
-        f"SELECT {_COLUMNS} {_FROM} WHERE l.id = $1 AND l.seller_id = $2 {lock}", listing_id, viewer.seller()
+        f"SELECT {_COLUMNS} {_FROM} WHERE l.id = $1 AND l.seller_id = $2", listing_id, viewer.seller()
     )
     if row is None:
         raise NotFound()
     return _own_row(row)
+
+
+async def _locked(conn: Connection, viewer: Viewer, listing_id: UUID) -> OwnListing:
+    # Lock first and read then: a lock taken by a joining read would not see a variant changed meanwhile.
+    await conn.execute(
+        "SELECT 1 FROM catalog.listing WHERE id = $1 AND seller_id = $2 FOR NO KEY UPDATE",
+        listing_id,
+        viewer.seller(),
+    )
+    return await _own(conn, viewer, listing_id)
 
 
 def _own_row(row: Record) -> OwnListing:
@@ -212,7 +222,7 @@ async def edit(
     clean = _clean(faults, changes, [c.slug for c in await categories(db)])
     faults.stop()
     async with db.transaction(viewer.as_seller) as conn:
-        old = await _own(conn, viewer, listing_id, "FOR UPDATE OF l")
+        old = await _locked(conn, viewer, listing_id)
         if old.version != version:
             raise Conflict(current=old)
         changed = {n: v for n, v in clean.items() if getattr(old, n) != v}
@@ -274,7 +284,7 @@ async def change_price(
     amount = checks.price(faults, price)
     faults.stop()
     async with db.transaction(viewer.as_seller) as conn:
-        old = await _own(conn, viewer, listing_id, "FOR UPDATE OF l")
+        old = await _locked(conn, viewer, listing_id)
         if price_version is not None and old.price_version != price_version:
             raise Conflict("The price was changed meanwhile. Look at it and try again.", current=old)
         _refuse_fixed(old, {})
@@ -300,7 +310,7 @@ async def change_price(
 async def publish(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
     """Put it on sale. Raises Invalid naming the texts that are missing, Conflict when it cannot be sold."""
     async with db.transaction(viewer.as_seller) as conn:
-        old = await _own(conn, viewer, listing_id, "FOR UPDATE OF l")
+        old = await _locked(conn, viewer, listing_id)
         if old.state == "PUBLISHED":
             return old
         if old.state == "ARCHIVED":
@@ -314,7 +324,7 @@ async def publish(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
 async def pause(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
     """Hide it from buyers; open orders go on. Raises Conflict when it is not on sale."""
     async with db.transaction(viewer.as_seller) as conn:
-        old = await _own(conn, viewer, listing_id, "FOR UPDATE OF l")
+        old = await _locked(conn, viewer, listing_id)
         if old.state == "PAUSED":
             return old
         if old.state != "PUBLISHED":
@@ -325,7 +335,7 @@ async def pause(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
 async def archive(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
     """Give it up for good; its orders stay readable. Raises Conflict while it is on sale."""
     async with db.transaction(viewer.as_seller) as conn:
-        old = await _own(conn, viewer, listing_id, "FOR UPDATE OF l")
+        old = await _locked(conn, viewer, listing_id)
         if old.state == "ARCHIVED":
             return old
         if old.state == "PUBLISHED":
@@ -350,7 +360,7 @@ async def _move(conn: Connection, viewer: Viewer, old: OwnListing, state: str, k
 async def duplicate(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
     """A new draft with the same texts, picture and price, and no stock."""
     async with db.transaction(viewer.as_seller) as conn:
-        old = await _own(conn, viewer, listing_id)
+        old = await _locked(conn, viewer, listing_id)
         names = (*_TEXTS, *_NATURE, "price", "currency", "cover")
         return await _insert(conn, viewer, {n: getattr(old, n) for n in names})
 
@@ -366,7 +376,7 @@ async def set_cover(
     name, picture = await reencode(upload)
     await blobs.put(name, picture, "image/webp")
     async with db.transaction(viewer.as_seller) as conn:
-        _refuse_fixed(await _own(conn, viewer, listing_id, "FOR UPDATE OF l"), {})
+        _refuse_fixed(await _locked(conn, viewer, listing_id), {})
         await conn.execute(
             "UPDATE catalog.listing SET cover = $3, version = version + 1 WHERE id = $1 AND seller_id = $2",
             listing_id,
