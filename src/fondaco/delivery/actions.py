@@ -16,8 +16,8 @@ from fondaco.vault import Secret, Vault
 
 _NEWEST = Keyset("library", (("delivered_at", "e.delivered_at", "timestamptz"), ("id", "e.id", "uuid")))
 _COLUMNS = """e.id, e.order_id, e.line_id, e.listing_id, e.title, e.platform, e.region, e.delivered_at,
-  e.revealed_at, e.revoked_at, s.name AS seller, s.slug AS seller_slug, coalesce(i.terms->>'slug', '') AS slug,
-  l.cover"""
+  e.revealed_at, e.revoked_at, s.name AS seller, s.slug AS seller_slug,
+  coalesce(i.terms->>'slug', '') AS slug, l.cover"""
 # A listing that left the shop has no cover to show: its row is hidden from buyers, its terms are not.
 _FROM = """FROM delivery.entitlement e JOIN sellers.seller s ON s.id = e.seller_id
   JOIN orders.order_line i ON i.id = e.line_id LEFT JOIN catalog.listing l ON l.id = e.listing_id"""
@@ -83,13 +83,12 @@ async def entitlement(db: Database, viewer: Viewer, entitlement_id: UUID) -> Ent
     )
 
 
-async def reveal(
-    db: Database, vault: Vault, viewer: Viewer, entitlement_id: UUID, ip: str, user_agent: str
-) -> Secret:
+async def reveal(db: Database, vault: Vault, viewer: Viewer, entitlement_id: UUID) -> Secret:
     """Open the secret of one of the viewer's own entitlements.
 
-    Each time is written down and committed before the secret is opened; from the first time on the unit is
-    consumed. Raises NotFound (also for others' and revoked ones), TooMany beyond 30 a minute, VaultSealBroken.
+    Each time is written down (with the viewer's address and browser) and committed before the secret is
+    opened; from the first time on the unit is consumed. Raises NotFound (also for others' and revoked ones),
+    TooMany beyond 30 a minute, VaultSealBroken.
     """
     user_id = viewer.user()
     async with db.transaction(viewer.as_user) as conn:  # counts also when nothing is found
@@ -102,8 +101,8 @@ async def reveal(
             "SELECT unit_id, key_id, sealed FROM delivery.reveal_unit($1, $2, $3, $4, $5)",
             entitlement_id,
             user_id,
-            ip[:64],
-            user_agent.replace("\x00", "")[:300],
+            viewer.ip[:64],
+            viewer.user_agent.replace("\x00", "")[:300],
             viewer.actor,
         )
 

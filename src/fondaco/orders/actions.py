@@ -13,7 +13,9 @@ from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database, Scope
 from fondaco.core.problem import Conflict, Invalid, NotFound, Problem
 from fondaco.core.viewer import Viewer
+from fondaco.core.web import Parts
 from fondaco.integrations.stripe import CheckoutLine, StripeGateway
+from fondaco.orders.carts import cart_of
 from fondaco.orders.combiner import Combiner, verdict_of
 from fondaco.orders.model import (
     Bought,
@@ -25,7 +27,7 @@ from fondaco.orders.model import (
     Purchase,
     Wish,
 )
-from fondaco.orders.quoting import Quote, confirmed, merge
+from fondaco.orders.quoting import Quote, confirmed, merge, quote
 from fondaco.settings import Settings
 
 # A checkout page must live a full half hour from the moment the provider makes it.
@@ -66,30 +68,6 @@ def purchase_of(
     )
 
 
-async def buy_with_wallet(combiner: Combiner, purchase: Purchase) -> Bought:
-    """Pay from the wallet; everything is delivered when this returns. Raises why not; then nothing was
-    charged. The same purchase key again answers the first purchase."""
-    return await combiner.buy(purchase)
-
-
-async def buy_quote(
-    combiner: Combiner,
-    viewer: Viewer,
-    policy: Policy,
-    present: Quote,
-    fingerprint: str | None,
-    *,
-    idem: str,
-    from_cart: bool = False,
-) -> Bought:
-    """Buy a quote the viewer confirmed, from the wallet. Raises PriceChanged or QuoteChanged with the
-    differences when it is not the present one any more, or why it cannot be bought."""
-    wishes = confirmed(present, fingerprint)
-    return await combiner.buy(
-        purchase_of(viewer, policy, wishes, currency=present.currency, idem=idem, from_cart=from_cart)
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Placed:
     """An order group that awaits its card payment. `checkout_url` is None when the provider could not be
@@ -97,6 +75,74 @@ class Placed:
 
     group_id: UUID
     checkout_url: str | None
+
+
+async def checkout(
+    parts: Parts,
+    viewer: Viewer,
+    *,
+    pay_with: str,
+    idem: str,
+    wishes: Sequence[Wish] | None = None,
+    fingerprint: str | None = None,
+    currency: str | None = None,
+) -> Placed:
+    """Buy: `wishes`, or the viewer's cart when None; from the 'wallet' or by 'card'.
+
+    `fingerprint` is that of the quote the viewer confirmed. Without it every wish must carry the price or
+    price version the viewer saw. The same `idem` again answers the first purchase. Raises PriceChanged or
+    QuoteChanged with the differences, or why it cannot be bought; then nothing was charged.
+    """
+    settings, db = parts.get(Settings), parts.get(Database)
+    if pay_with not in ("wallet", "card"):
+        raise Invalid(fields={"pay_with": "Must be wallet or card."})
+    if wishes is None or fingerprint is not None:
+        if before := await bought_before(db, viewer, idem):
+            return await _resume(parts, viewer, before)
+        if wishes is None and fingerprint is None:
+            raise Invalid(fields={"quote": "Send the fingerprint of the quote you confirm."})
+        present = await (quote(db, viewer, wishes) if wishes else _cart_quote(db, viewer))
+        asked, currency = confirmed(present, fingerprint), present.currency
+    else:
+        asked = tuple(wishes)
+    purchase = purchase_of(
+        viewer,
+        policy_of(settings),
+        asked,
+        currency=currency or settings.currency,
+        idem=idem,
+        from_cart=wishes is None,
+    )
+    if pay_with == "card":
+        return await place_with_card(db, parts.get(StripeGateway), settings, purchase)
+    bought = await parts.get(Combiner).buy(purchase)
+    return Placed(bought.group_id, None)
+
+
+async def bought_before(db: Database, viewer: Viewer, idem: str) -> UUID | None:
+    """The group the viewer bought with this purchase key, if any."""
+    group_id: UUID | None = await db.fetchval(
+        viewer.as_user,
+        "SELECT id FROM orders.order_group WHERE buyer_id = $1 AND idem = $2",
+        viewer.user(),
+        idem,
+    )
+    return group_id
+
+
+async def _resume(parts: Parts, viewer: Viewer, group_id: UUID) -> Placed:
+    db, gateway, settings = parts.get(Database), parts.get(StripeGateway), parts.get(Settings)
+    return Placed(group_id, await checkout_url(db, gateway, settings, viewer.user(), group_id))
+
+
+async def _cart_quote(db: Database, viewer: Viewer) -> Quote:
+    return (await cart_of(db, viewer)).quote
+
+
+async def buy_with_wallet(combiner: Combiner, purchase: Purchase) -> Bought:
+    """Pay from the wallet; everything is delivered when this returns. Raises why not; then nothing was
+    charged. The same purchase key again answers the first purchase."""
+    return await combiner.buy(purchase)
 
 
 async def place_with_card(

@@ -149,6 +149,6 @@ def _fonts() -> dict[str, frozenset[int]]:
     found: dict[str, frozenset[int]] = {}
     for name, file in (("Receipt", "RedHatDisplay-Regular.ttf"), ("Receipt-Bold", "RedHatDisplay-Bold.ttf")):
         font = TTFont(name, BytesIO(files("font_rhd").joinpath("files", file).read_bytes()))
-        registerFont(font)
+        registerFont(font)  # pyright: ignore[reportUnknownVariableType]
         found[name] = frozenset(font.face.charToGlyph)
     return found
