@@ -1,5 +1,9 @@
 """Events from providers: rows and their machine."""
 
+from datetime import datetime
+
+import msgspec
+
 from fondaco.core.machine import Machine, Move
 
 INBOX_EVENT = Machine(
@@ -22,3 +26,23 @@ INBOX_EVENT = Machine(
         Move("DEAD", "RECEIVED", "ops", "replayed by hand, audited"),
     ),
 )
+
+
+class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as it arrived, and what became of it."""
+
+    id: int
+    provider: str
+    event_id: str
+    type: str
+    object_id: str
+    livemode: bool
+    source: str
+    """'webhook', or 'backfill' when its delivery never came."""
+    state: str
+    attempts: int
+    failure: str | None
+    object_created: datetime
+    received_at: datetime
+    next_at: datetime
+    handled_at: datetime | None

@@ -1,0 +1,289 @@
+"""Handling an event: it is a hint. What it speaks of is fetched from the provider first, then everything it
+causes and its own end are one transaction. Order and repetition of events change nothing."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from fondaco import audit, wallets
+from fondaco.core.db import SYSTEM, Connection, Database, Record
+from fondaco.core.ids import parse_uuid
+from fondaco.core.problem import Conflict, NotFound
+from fondaco.core.viewer import Viewer
+from fondaco.inbox.door import enqueue
+from fondaco.inbox.settle import settle_funding
+from fondaco.integrations.stripe import StripeGateway
+from fondaco.integrations.stripe_facts import (
+    PaymentFacts,
+    ProviderRefused,
+    RefundFacts,
+    id_of,
+    payment_of_intent,
+    payment_of_session,
+    refund_facts,
+)
+
+log = structlog.get_logger()
+TRIES = 12
+WAIT_FOR_ROW = 5  # tries until something unknown to us is taken for not ours
+SWEEP = 200
+
+Verdict = tuple[str, str | None]  # state and why
+Effect = Callable[[Connection], Awaitable[Verdict]]
+DONE: Verdict = ("PROCESSED", None)
+
+
+class Handling:
+    """One event being handled: the row and the object in it."""
+
+    def __init__(self, gateway: StripeGateway, row: Record) -> None:
+        self.gateway = gateway
+        self.row = row
+        self.object: dict[str, Any] = row["body"]["data"]["object"]
+        self.last_wait = row["attempts"] + 1 >= WAIT_FOR_ROW
+
+    async def differs(self, conn: Connection, what: str) -> Verdict:
+        """The event says something else than the provider: not believed, and somebody is told."""
+        log.error("event.differs", event=self.row["event_id"], what=what)
+        data = {"wrong": f"event: {what}", "event": self.row["event_id"]}
+        await audit.record(conn, "funding.unmatched", f"event:{self.row['event_id']}", "stripe", data)
+        return ("IGNORED", f"It says something else than the provider: {what}.")
+
+
+async def _session(handling: Handling) -> Effect:
+    facts = await handling.gateway.retrieve_session(handling.object["id"])
+    return _payment(handling, payment_of_session(handling.object), facts)
+
+
+async def _intent(handling: Handling) -> Effect:
+    facts = await handling.gateway.retrieve_intent(handling.object["id"])
+    return _payment(handling, payment_of_intent(handling.object), facts)
+
+
+async def _charge(handling: Handling) -> Effect:
+    """A charge changes when its fee becomes known."""
+    intent_id = id_of(handling.object.get("payment_intent"))
+    if intent_id is None:
+        return _nothing("It belongs to no payment of ours.")
+    facts = await handling.gateway.retrieve_intent(intent_id)
+    return _payment(handling, None, facts)
+
+
+async def _refund(handling: Handling) -> Effect:
+    facts = await handling.gateway.retrieve_refund(handling.object["id"])
+    claimed = refund_facts(handling.object)
+
+    async def effect(conn: Connection) -> Verdict:
+        if (claimed.amount, claimed.currency) != (facts.amount, facts.currency):
+            return await handling.differs(conn, "amount")
+        if await wallets.note_refund(conn, facts):
+            return DONE
+        return await _unknown_refund(handling, conn, facts)
+
+    return effect
+
+
+async def _unknown_refund(handling: Handling, conn: Connection, facts: RefundFacts) -> Verdict:
+    if parse_uuid(facts.refund_ref) and not handling.last_wait:
+        return ("DEFERRED", "The refund it speaks of is not known yet.")
+    return await handling.differs(conn, "a refund that was not requested here")
+
+
+def _payment(handling: Handling, claimed: PaymentFacts | None, facts: PaymentFacts) -> Effect:
+    async def effect(conn: Connection) -> Verdict:
+        if claimed is not None and (what := _difference(claimed, facts)):
+            return await handling.differs(conn, what)
+        funding_id = parse_uuid(facts.funding_ref)
+        if facts.paid and funding_id and not handling.last_wait:
+            known = await conn.fetchval(
+                "SELECT EXISTS (SELECT 1 FROM wallets.funding WHERE id = $1)", funding_id
+            )
+            if not known:
+                return ("DEFERRED", "The funding it speaks of is not known yet.")
+        settled = await settle_funding(conn, facts, handling.gateway.livemode)
+        if settled.outcome == "not_ours":
+            return ("IGNORED", "Nothing here speaks of it.")
+        if settled.outcome == "unmatched":
+            return ("PROCESSED", "The money matches nothing here; it is in suspense.")
+        return DONE
+
+    return effect
+
+
+def _difference(claimed: PaymentFacts, facts: PaymentFacts) -> str:
+    """What an event says differently from the provider, of the things that never change."""
+    differences = {
+        "total": claimed.session_total != facts.session_total,
+        "amount": claimed.paid and facts.paid and claimed.amount != facts.amount,
+        "currency": claimed.currency != facts.currency,
+        "livemode": claimed.livemode != facts.livemode,
+        "funding": claimed.funding_ref != facts.funding_ref,
+        "user": claimed.user_ref != facts.user_ref,
+        "mode": claimed.mode != facts.mode,
+        "paid": claimed.paid and not facts.paid,
+    }
+    return ", ".join(name for name, differs in differences.items() if differs)
+
+
+def _nothing(why: str) -> Effect:
+    async def effect(conn: Connection) -> Verdict:
+        return ("IGNORED", why)
+
+    return effect
+
+
+VERBS: dict[str, Callable[[Handling], Awaitable[Effect]]] = {
+    "checkout.session.completed": _session,
+    "checkout.session.async_payment_succeeded": _session,
+    "checkout.session.async_payment_failed": _session,
+    "checkout.session.expired": _session,
+    "payment_intent.succeeded": _intent,
+    "charge.updated": _charge,
+    "refund.created": _refund,
+    "refund.updated": _refund,
+    "refund.failed": _refund,
+    "charge.refund.updated": _refund,
+}
+
+
+async def handle_event(db: Database, gateway: StripeGateway, row_id: int) -> None:
+    """Handle one kept event. Harmless to repeat and to run twice at once: one of them has the effect."""
+    row = await db.fetchrow(
+        SYSTEM,
+        "SELECT * FROM inbox.event WHERE id = $1 AND state IN ('RECEIVED', 'DEFERRED', 'FAILED')",
+        row_id,
+    )
+    if row is None:
+        return
+    try:
+        effect = await _prepare(Handling(gateway, row))
+
+        async def work(conn: Connection) -> None:
+            await _apply(conn, row, effect)
+
+        await db.run(SYSTEM, work)
+    except Exception as error:
+        log.warning("event.failed", event=row["event_id"], type=row["type"], why=type(error).__name__)
+        await _failed(db, row_id, error)
+
+
+async def _prepare(handling: Handling) -> Effect:
+    """Everything to be asked is asked here, before the transaction."""
+    row = handling.row
+    if row["livemode"] != handling.gateway.livemode:
+        return _nothing("It is of the other mode: test events mean nothing here, or live ones.")
+    if row["account"]:
+        return _nothing("It is of another account.")
+    verb = VERBS.get(row["type"])
+    if verb is None:
+        return _nothing("Events of this type have no effect.")
+    try:
+        return await verb(handling)
+    except ProviderRefused as error:
+        if error.code != "resource_missing":
+            raise
+
+        async def unknown(conn: Connection) -> Verdict:
+            return await handling.differs(conn, "the provider knows no such object")
+
+        return unknown
+
+
+async def _apply(conn: Connection, row: Record, effect: Effect) -> None:
+    mine = await conn.fetchval(
+        """SELECT true FROM inbox.event WHERE id = $1 AND state IN ('RECEIVED', 'DEFERRED', 'FAILED')
+             AND attempts = $2 FOR UPDATE SKIP LOCKED""",
+        row["id"],
+        row["attempts"],
+    )
+    if not mine:
+        return
+    state, why = await effect(conn)
+    if state == "DEFERRED":
+        await _later(conn, row["id"], "DEFERRED", why or "")
+        return
+    await conn.execute(
+        """UPDATE inbox.event SET state = $2, failure = $3, attempts = attempts + 1, handled_at = now()
+           WHERE id = $1""",
+        row["id"],
+        state,
+        why,
+    )
+
+
+async def _later(conn: Connection, row_id: int, state: str, why: str) -> None:
+    """Another try after a pause that doubles: 10 s, 20 s, ... up to an hour."""
+    attempts: int = await conn.fetchval(
+        "UPDATE inbox.event SET attempts = attempts + 1 WHERE id = $1 RETURNING attempts", row_id
+    )
+    if attempts >= TRIES:
+        current = await conn.fetchval("SELECT state FROM inbox.event WHERE id = $1", row_id)
+        if current == "RECEIVED":
+            await conn.execute("UPDATE inbox.event SET state = 'FAILED' WHERE id = $1", row_id)
+        event_id = await conn.fetchval(
+            "UPDATE inbox.event SET state = 'DEAD', failure = $2 WHERE id = $1 RETURNING event_id",
+            row_id,
+            why,
+        )
+        log.error("event.dead", event=event_id, why=why)
+        await audit.record(conn, "event.dead", f"event:{event_id}", "system", {"why": why})
+        return
+    await conn.execute(
+        "UPDATE inbox.event SET state = $2, failure = $3, next_at = now() + $4 WHERE id = $1",
+        row_id,
+        state,
+        why,
+        min(timedelta(seconds=5 * 2**attempts), timedelta(hours=1)),
+    )
+
+
+async def _failed(db: Database, row_id: int, error: Exception) -> None:
+    words = f"{type(error).__name__}: {error}"[:300].replace("\x00", "")
+
+    async def work(conn: Connection) -> None:
+        open_ = await conn.fetchval(
+            """SELECT true FROM inbox.event WHERE id = $1 AND state IN ('RECEIVED', 'DEFERRED', 'FAILED')
+               FOR UPDATE""",
+            row_id,
+        )
+        if open_:
+            await _later(conn, row_id, "FAILED", words)
+
+    await db.run(SYSTEM, work)
+
+
+async def replay(db: Database, viewer: Viewer, row_id: int) -> None:
+    """Have a DEAD event handled again; for ops, audited. Raises NotFound, Conflict when it is not dead."""
+
+    async def work(conn: Connection) -> None:
+        row = await conn.fetchrow("SELECT event_id, state FROM inbox.event WHERE id = $1 FOR UPDATE", row_id)
+        if row is None:
+            raise NotFound()
+        if row["state"] != "DEAD":
+            raise Conflict("Only a dead event is replayed; this one is not, or no longer.")
+        await conn.execute(
+            "UPDATE inbox.event SET state = 'RECEIVED', attempts = 0, next_at = now() WHERE id = $1", row_id
+        )
+        await audit.record(conn, "event.replayed", f"event:{row['event_id']}", viewer.actor)
+        await enqueue(conn, row_id)
+
+    await db.run(viewer.as_staff, work)
+
+
+async def sweep_events(db: Database) -> int:
+    """Queue again what is due and not handled: its job was lost, or its pause is over."""
+
+    async def work(conn: Connection) -> int:
+        rows = await conn.fetch(
+            """SELECT id FROM inbox.event WHERE state NOT IN ('PROCESSED', 'IGNORED', 'DEAD')
+                 AND next_at < now() - CASE state WHEN 'RECEIVED' THEN interval '15 s' ELSE '0' END
+               ORDER BY next_at LIMIT $1""",
+            SWEEP,
+        )
+        for row in rows:
+            await enqueue(conn, row["id"])
+        return len(rows)
+
+    return await db.run(SYSTEM, work)

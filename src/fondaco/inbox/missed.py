@@ -1,0 +1,99 @@
+"""What never arrived: events the provider lists and we do not have, and fundings nobody told us about."""
+
+from datetime import timedelta
+
+import structlog
+
+from fondaco import wallets
+from fondaco.core.clock import now
+from fondaco.core.db import SYSTEM, Connection, Database
+from fondaco.core.problem import Problem
+from fondaco.inbox.door import checked, keep
+from fondaco.inbox.handling import VERBS
+from fondaco.inbox.settle import check_funding
+from fondaco.integrations.stripe import StripeGateway
+from fondaco.integrations.stripe_facts import BadDelivery, ProviderRefused, ProviderUnknown
+from fondaco.settings import Settings
+from fondaco.wallets import PaymentRefused, PaymentUnavailable
+
+log = structlog.get_logger()
+OVERLAP = timedelta(hours=1)
+BATCH = 50
+
+
+async def backfill(db: Database, gateway: StripeGateway) -> int:
+    """Compare the provider's list of events since the last time with ours; returns how many were missing.
+
+    An hour is compared twice, so that events listed late are found too.
+    """
+    began = now()
+    seen_to = await db.fetchval(SYSTEM, "SELECT seen_to FROM inbox.backfill WHERE provider = 'stripe'")
+    since = (seen_to or began) - OVERLAP
+    found = await gateway.list_events(int(since.timestamp()), sorted(VERBS))
+    known = await db.fetch(
+        SYSTEM,
+        "SELECT event_id FROM inbox.event WHERE provider = 'stripe' AND event_id = ANY ($1)",
+        [event["id"] for event in found],
+    )
+    have = {row["event_id"] for row in known}
+    missing = 0
+    for event in found:
+        if event["id"] in have:
+            continue
+        try:
+            async with db.transaction(SYSTEM) as conn:
+                missing += await keep(conn, checked(event), "backfill")
+        except BadDelivery:
+            log.error("backfill.unreadable", event=str(event.get("id"))[:100])
+    await db.execute(
+        SYSTEM,
+        """INSERT INTO inbox.backfill (provider, seen_to) VALUES ('stripe', $1)
+           ON CONFLICT (provider) DO UPDATE SET seen_to = greatest(inbox.backfill.seen_to, $1)""",
+        began,
+    )
+    if missing:
+        log.warning("backfill.found", missing=missing)
+    return missing
+
+
+async def sweep_fundings(db: Database, gateway: StripeGateway, settings: Settings) -> int:
+    """Bring every unfinished funding on: pages never opened, payments nobody told us about. Returns how
+    many were looked at."""
+    await db.run(SYSTEM, _forget)
+    unopened = await db.fetch(
+        SYSTEM,
+        """UPDATE wallets.funding SET checked_at = now() WHERE id IN (
+             SELECT id FROM wallets.funding WHERE state = 'CREATED'
+               AND greatest(called_at, created_at, checked_at) < now() - interval '1 minute'
+             ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING id""",
+        BATCH,
+    )
+    for row in unopened:
+        try:
+            await wallets.open_session(db, gateway, settings, row["id"])
+        except (PaymentUnavailable, PaymentRefused) as error:
+            log.warning("funding.not_opened", funding=str(row["id"]), why=error.code)
+    unsettled = await db.fetch(
+        SYSTEM,
+        """UPDATE wallets.funding SET checked_at = now() WHERE id IN (
+             SELECT id FROM wallets.funding WHERE state = 'PROCESSING' AND session_id IS NOT NULL
+               AND greatest(created_at, checked_at) < now() - CASE
+                 WHEN intent_id IS NOT NULL THEN interval '10 minutes'
+                 WHEN expires_at < now() THEN interval '1 minute' ELSE interval '3 minutes' END
+             ORDER BY checked_at NULLS FIRST LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING id""",
+        BATCH,
+    )
+    for row in unsettled:
+        try:
+            await check_funding(db, gateway, row["id"])
+        except (ProviderUnknown, ProviderRefused, Problem) as error:
+            log.warning("funding.not_checked", funding=str(row["id"]), why=str(error))
+    return len(unopened) + len(unsettled)
+
+
+async def _forget(conn: Connection) -> None:
+    """A page that could not be made for a day will not be: the provider has forgotten the key by then."""
+    await conn.execute(
+        """UPDATE wallets.funding SET state = 'EXPIRED'
+           WHERE state = 'CREATED' AND created_at < now() - interval '25 hours'"""
+    )
