@@ -2244,7 +2244,7 @@ CREATE TABLE inbox.event (
   state          text NOT NULL,
   attempts       int NOT NULL DEFAULT 0,
   next_at        timestamptz NOT NULL DEFAULT now(),
-  failure        text,
+  failure        text,                                -- why it waits, failed or was ignored
   handled_at     timestamptz,
   UNIQUE (provider, event_id)
 );
