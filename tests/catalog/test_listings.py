@@ -225,7 +225,9 @@ async def test_the_second_wall_holds_without_the_where_clause(db: Database) -> N
     draft = await make_listing(db, mine, state="DRAFT")
     sql = "UPDATE catalog.listing SET price = 1 WHERE id = $1"
     assert await db.execute(foreign.as_seller, sql, draft.id) == "UPDATE 0"
-    assert await db.fetchrow(foreign.as_seller, "SELECT 1 FROM catalog.listing WHERE id = $1", draft.id) is None
+    assert (
+        await db.fetchrow(foreign.as_seller, "SELECT 1 FROM catalog.listing WHERE id = $1", draft.id) is None
+    )
     assert await db.fetchrow(GUEST.as_user, "SELECT 1 FROM catalog.listing WHERE id = $1", draft.id) is None
 
 

@@ -18,7 +18,6 @@ from fondaco.catalog.actions import (
     publish,
     set_cover,
 )
-from fondaco.catalog.browse import SORTS, BrowseQuery, browse, listing_page, related
 from fondaco.catalog.model import (
     LOW_STOCK,
     PLATFORMS,
@@ -32,6 +31,7 @@ from fondaco.catalog.model import (
     Stock,
 )
 from fondaco.catalog.regions import can_activate, is_country, region_name, regions
+from fondaco.catalog.shop import SORTS, BrowseQuery, browse, listing_page, related
 
 __all__ = [
     "LOW_STOCK",
