@@ -174,6 +174,19 @@ async def test_a_cart_over_two_stores_is_one_mail_to_the_buyer(own: Parts, db: D
     assert sorted(r["template"] for r in rows) == ["new_order", "new_order", "order_delivered"]
 
 
+async def test_the_receipt_comes_along_as_pdf(sending: Parts, db: Database, box: Mailbox) -> None:
+    buyer, group, _ = await bought(db)
+    await read_events(sending)
+    await send_due(sending)
+    address = await db.fetchval(SYSTEM, "SELECT email FROM identity.users WHERE id = $1", buyer)
+    number = await db.fetchval(SYSTEM, "SELECT number FROM orders.orders WHERE group_id = $1", group)
+    to_buyer, to_seller = sorted(box.messages, key=lambda m: m["To"] != address)
+    (file,) = to_buyer.iter_attachments()
+    assert (file.get_content_type(), file.get_filename()) == ("application/pdf", f"receipt-{number}.pdf")
+    assert file.get_content().startswith(b"%PDF-")
+    assert not list(to_seller.iter_attachments())
+
+
 async def test_hostile_names_stay_words(own: Parts, db: Database) -> None:
     shop = await make_shop(db, stock=1)
     nasty = "<script>alert(1)</script>{{ 7*7 }}\"'&"

@@ -54,7 +54,7 @@ async def send_one(parts: Parts, mailer: Mailer) -> bool:
     claimed = await _claim(db, parts.get(Vault))
     if claimed is None:
         return False
-    letter = await _with_receipts(db, claimed)
+    letter = await _with_receipts(db, parts.get(Settings), claimed)
     try:
         await mailer.send(letter)
     except MailRefused as error:
@@ -94,7 +94,7 @@ async def _claim(db: Database, vault: Vault) -> _Claimed | None:
     return _Claimed(letter, row["template"], row["user_id"], row["ref"], row["attempts"])
 
 
-async def _with_receipts(db: Database, claimed: _Claimed) -> Letter:
+async def _with_receipts(db: Database, settings: Settings, claimed: _Claimed) -> Letter:
     """A delivery notice carries the orders' receipts; should one not be had, the mail goes without it."""
     letter = claimed.letter
     if claimed.template != "order_delivered" or claimed.user_id is None:
@@ -108,7 +108,13 @@ async def _with_receipts(db: Database, claimed: _Claimed) -> Letter:
     found: list[Attachment] = []
     for row in rows:
         try:
-            pdf = await orders.order_receipt(db, Viewer(user_id=claimed.user_id), row["id"])
+            pdf = await orders.order_receipt(
+                db,
+                Viewer(user_id=claimed.user_id),
+                row["id"],
+                marketplace=settings.marketplace_name,
+                support=settings.support_email,
+            )
             found.append(Attachment(f"receipt-{row['number']}.pdf", "application/pdf", pdf))
         except Exception as error:
             log.warning("receipt_not_attached", mail=str(letter.id), error=type(error).__name__)
