@@ -17,7 +17,7 @@ from litestar import Response
 from litestar.datastructures import Cookie
 from litestar.response import Redirect
 
-from fondaco import catalog, ledger
+from fondaco import catalog, ledger, orders
 from fondaco.core.clock import now
 from fondaco.core.pagination import BadCursor
 from fondaco.core.problem import Invalid, Problem, TooMany
@@ -106,6 +106,30 @@ def theme_cookie(settings: Settings, theme: str) -> Cookie:
     )
 
 
+def cart_name(settings: Settings) -> str:
+    """The name of the cookie that keeps a guest's cart."""
+    return "__Host-cart" if settings.secure_cookies else "cart"
+
+
+def guest_cart(request: Call) -> str | None:
+    """The token of a guest's cart; None when there is none."""
+    found = request.cookies.get(cart_name(request.settings), "")
+    return found if found and len(found) <= 100 else None
+
+
+def cart_cookie(settings: Settings, token: str) -> Cookie:
+    """The cookie that keeps a guest's cart for 30 days; an empty token takes it away."""
+    return Cookie(
+        key=cart_name(settings),
+        value=token,
+        max_age=30 * 86_400 if token else 0,
+        path="/",
+        secure=settings.secure_cookies,
+        httponly=True,
+        samesite="lax",
+    )
+
+
 async def _shell(request: Call, said: Sequence[Flash]) -> Shell:
     viewer, settings = request.viewer, request.settings
     path = request.url.path
@@ -117,6 +141,7 @@ async def _shell(request: Call, said: Sequence[Flash]) -> Shell:
         viewer=ShownViewer(viewer.name, viewer.email, _role(viewer)) if viewer.user_id else None,
         wallet=wallet,
         csrf_token=request.csrf_token,
+        cart_count=await orders.count_in_cart(request.db, viewer, guest_cart(request)),
         nav=[Link(c.name, f"/c/{c.slug}", current=path == f"/c/{c.slug}") for c in shelves],
         account=account_links(viewer),
         footer=_footer(viewer, settings),

@@ -1,17 +1,18 @@
 """What the account pages share: the session's cookie after signing in, countries, words for browsers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from litestar import Response
 from litestar.datastructures import Cookie
 
-from fondaco import catalog, identity
+from fondaco import catalog, identity, orders
 from fondaco.core.web import Call, safe_next
 from fondaco.identity.model import SignedIn
 from fondaco.identity.sessions import session_cookie
-from fondaco.pages.context import Said, see_other, theme_cookie
+from fondaco.pages.context import Said, cart_cookie, guest_cart, see_other, theme_cookie
 from fondaco.settings import Mode
 
 # A page that shows a secret, or whose address holds one: no other site learns the address, and its forms
@@ -31,11 +32,14 @@ _SYSTEMS = (
 
 
 async def signed_in(request: Call, found: SignedIn, target: str, said: Said | None = None) -> Response[Any]:
-    """On to `target` with the new session: its cookie, and the person's colours."""
-    cookies: list[Cookie] = [
-        session_cookie(request.settings, found.token),
-        theme_cookie(request.settings, await identity.theme_of(request.db, found.user_id)),
-    ]
+    """On to `target` with the new session: its cookie, the person's colours, and what was in the cart. The
+    cart waits for the second factor."""
+    settings = request.settings
+    cookies: list[Cookie] = [session_cookie(settings, found.token)]
+    cookies.append(theme_cookie(settings, await identity.theme_of(request.db, found.user_id)))
+    if not found.second_factor_needed and (cart := guest_cart(request)):
+        await orders.merge_guest_cart(request.db, replace(request.viewer, user_id=found.user_id), cart)
+        cookies.append(cart_cookie(settings, ""))
     return see_other(request, target, said=said, cookies=cookies)
 
 
