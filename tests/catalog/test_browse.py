@@ -304,9 +304,7 @@ async def test_counts_stop_at_ten_thousand(
     assert everything.total_text == "5+" and sum(counts(everything, "platform").values()) <= 6
 
 
-async def test_hostile_queries_are_refused_in_words(
-    db: Database, cursors: Cursors, settings: Settings
-) -> None:
+async def test_hostile_queries_are_refused_in_words(db: Database, cursors: Cursors) -> None:
     faults: list[tuple[BrowseQuery, str]] = [
         (BrowseQuery(sort="rank; DROP"), "sort"),
         (BrowseQuery(price_min=-1), "price_min"),
