@@ -31,11 +31,20 @@ from fondaco.catalog.model import (
     Stock,
 )
 from fondaco.catalog.regions import can_activate, is_country, region_name, regions
-from fondaco.catalog.shop import SORTS, BrowseQuery, browse, listing_page, related
+from fondaco.catalog.shop import (
+    PRICE_BANDS,
+    SORTS,
+    BrowseQuery,
+    browse,
+    listing_page,
+    newest_slugs,
+    related,
+)
 
 __all__ = [
     "LOW_STOCK",
     "PLATFORMS",
+    "PRICE_BANDS",
     "SORTS",
     "BrowseFacet",
     "BrowseQuery",
@@ -56,6 +65,7 @@ __all__ = [
     "edit",
     "is_country",
     "listing_page",
+    "newest_slugs",
     "own_listing",
     "own_listings",
     "pause",

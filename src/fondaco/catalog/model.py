@@ -110,7 +110,7 @@ class FacetCount(Struct, frozen=True):
 class BrowseFacet(Struct, frozen=True):
     """Values of one property. A facet's own choice does not narrow its own counts."""
 
-    name: Annotated[str, Meta(description="category, platform, region, seller or in_stock.")]
+    name: Annotated[str, Meta(description="category, platform, region, seller, price or in_stock.")]
     values: list[FacetCount]
     at_least: Annotated[bool, Meta(description="Counted within the first 10,000 only: counts may be higher.")]
 

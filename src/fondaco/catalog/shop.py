@@ -44,12 +44,25 @@ SORTS: dict[str, Keyset] = {
     "price_down": Keyset("shop-price-down", (("price", "l.price", "bigint"), _ID)),
     "popular": Keyset("shop-popular", (("sold", "l.sold", "bigint"), _ID)),
 }
+# Ranges of prices offered as a facet: minor units, from and up to and including; 0 for no end.
+PRICE_BANDS: dict[str, tuple[int, int]] = {
+    "0-499": (0, 499),
+    "500-999": (500, 999),
+    "1000-1999": (1000, 1999),
+    "2000-4999": (2000, 4999),
+    "5000-": (5000, 0),
+}
+_BAND = (
+    f"(ARRAY[{', '.join(repr(name) for name in PRICE_BANDS)}])"
+    f"[width_bucket(l.price, ARRAY[{', '.join(str(low) for low, _ in PRICE_BANDS.values())}]::bigint[])]"
+)
 # Facet -> the column it narrows.
 FACETS: dict[str, str] = {
     "category": "l.category",
     "platform": "l.platform",
     "region": "l.region",
     "seller": "s.slug",
+    "price": _BAND,
     "in_stock": "l.in_stock",
 }
 
@@ -58,7 +71,8 @@ FACETS: dict[str, str] = {
 class BrowseQuery:
     """What to show of the shop. Values of one facet add up, facets narrow each other.
 
-    Prices are minor units, both ends included; `sellers` are slugs; `sort` is one of SORTS.
+    Prices are minor units, both ends included; `price_bands` are names of PRICE_BANDS; `sellers` are slugs;
+    `sort` is one of SORTS.
     """
 
     q: str = ""
@@ -68,6 +82,7 @@ class BrowseQuery:
     sellers: Sequence[str] = ()
     price_min: int | None = None
     price_max: int | None = None
+    price_bands: Sequence[str] = ()
     in_stock: bool = False
     sort: str = "newest"
     limit: int = 24
@@ -82,7 +97,7 @@ class BrowseQuery:
                 checks.whole(faults, name, getattr(self, name), 0, MAX_PRICE)
         if len(self.q) > 200:
             faults["q"] = "At most 200 characters."
-        for name in ("categories", "platforms", "regions", "sellers"):
+        for name in ("categories", "platforms", "regions", "sellers", "price_bands"):
             values = getattr(self, name)
             if len(values) > 50 or any(len(v) > 200 for v in values):
                 faults[name] = "Too many or too long values."
@@ -111,6 +126,7 @@ class _Where:
             "platform": query.platforms,
             "region": query.regions,
             "seller": query.sellers,
+            "price": query.price_bands,
         }
         for name, values in chosen.items():
             if values:
@@ -287,3 +303,15 @@ async def related(db: Database, listing_id: UUID, limit: int = 6) -> list[Card]:
         limit,
     )
     return [card(r) for r in rows]
+
+
+async def newest_slugs(db: Database, limit: int) -> list[str]:
+    """Addresses of the newest listings on sale, for search engines."""
+    rows = await db.fetch(
+        PUBLIC,
+        """SELECT l.slug FROM catalog.listing l JOIN sellers.seller s ON s.id = l.seller_id
+           WHERE l.state = 'PUBLISHED' AND s.state = 'OPEN'
+           ORDER BY l.published_at DESC, l.id DESC LIMIT $1""",
+        limit,
+    )
+    return [r["slug"] for r in rows]
