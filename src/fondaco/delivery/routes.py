@@ -20,7 +20,8 @@ PageCursor = Annotated[
 ]
 Search = Annotated[str, QueryParameter(max_length=100, description="Part of a title or platform.")]
 State = Annotated[
-    Literal["new", "revealed"] | None, QueryParameter(description="Only those never shown, or shown.")
+    Literal["new", "revealed"] | None,
+    QueryParameter(name="state", description="Only those never shown, or shown."),
 ]
 
 
@@ -32,10 +33,10 @@ class Revealed(msgspec.Struct, frozen=True):
 
 @get("/api/v1/library", permit="library.own", summary="What one has bought")
 async def list_library(
-    request: Call, *, q: Search = "", state: State = None, limit: Limit = 50, cursor: PageCursor = None
+    request: Call, *, q: Search = "", state_: State = None, limit: Limit = 50, cursor: PageCursor = None
 ) -> LibraryPage:
     return await delivery.library(
-        request.db, request.viewer, request.cursors, q=q, state=state, limit=limit, cursor=cursor
+        request.db, request.viewer, request.cursors, q=q, state=state_, limit=limit, cursor=cursor
     )
 
 

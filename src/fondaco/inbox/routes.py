@@ -47,7 +47,9 @@ async def deliver(request: Call) -> Response[str]:
 async def list_events(
     request: Call,
     *,
-    state: Annotated[State | None, QueryParameter(description="Only events in this state.")] = None,
+    state_: Annotated[
+        State | None, QueryParameter(name="state", description="Only events in this state.")
+    ] = None,
     limit: Limit = 50,
     cursor: PageCursor = None,
 ) -> Page[InboxEvent]:
@@ -55,7 +57,7 @@ async def list_events(
     found = await reads.list_events(
         request.db,
         request.viewer.as_staff,
-        states=[state] if state else None,
+        states=[state_] if state_ else None,
         before=before,
         limit=limit + 1,
     )

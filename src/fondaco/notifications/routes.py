@@ -18,7 +18,7 @@ State = Literal["QUEUED", "SENT", "FAILED", "UNDELIVERABLE", "CAPTURED"]
 @get("/api/v1/console/mails", permit="console.mails")
 async def mails(  # noqa: PLR0917 (one for each filter)
     request: Call,
-    state: FromQuery[State | None] = None,
+    state_: Annotated[State | None, QueryParameter(name="state")] = None,
     template: FromQuery[str | None] = None,
     q: Annotated[
         str, QueryParameter(description="Address, part of a subject, or a ref.", max_length=200)
@@ -31,7 +31,7 @@ async def mails(  # noqa: PLR0917 (one for each filter)
         request.db,
         request.cursors,
         request.viewer,
-        state=state,
+        state=state_,
         template=template,
         q=q,
         limit=limit,

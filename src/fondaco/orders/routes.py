@@ -23,7 +23,9 @@ PageCursor = Annotated[
 ]
 Search = Annotated[str, QueryParameter(max_length=100, description="Part of a number or of a title.")]
 State = Literal["PENDING_PAYMENT", "DELIVERED", "COMPLETED", "EXPIRED", "CANCELLED", "REFUNDED"]
-States = Annotated[list[State] | None, QueryParameter(description="Only orders in one of these states.")]
+States = Annotated[
+    list[State] | None, QueryParameter(name="state", description="Only orders in one of these states.")
+]
 CartToken = Annotated[
     str | None,
     HeaderParameter(
@@ -160,10 +162,10 @@ async def place_order(request: Call, data: JSONBody[NewOrder]) -> PlacedOrder:
 
 @get("/api/v1/orders", permit="orders.own", summary="One's purchases, newest first")
 async def list_orders(
-    request: Call, *, q: Search = "", state: States = None, limit: Limit = 50, cursor: PageCursor = None
+    request: Call, *, q: Search = "", state_: States = None, limit: Limit = 50, cursor: PageCursor = None
 ) -> GroupPage:
     return await orders.own_groups(
-        request.db, request.viewer, request.cursors, q=q, states=state or [], limit=limit, cursor=cursor
+        request.db, request.viewer, request.cursors, q=q, states=state_ or [], limit=limit, cursor=cursor
     )
 
 
