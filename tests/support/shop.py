@@ -2,11 +2,16 @@
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID, uuid4
 
+from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.ids import uuid7
 from fondaco.core.viewer import Viewer
+from fondaco.inbox.settle import settle_facts
+from fondaco.integrations.stripe_facts import PaymentFacts
+from fondaco.orders.actions import give_up, reserve
 from fondaco.orders.model import Policy, Purchase, Wish
 from tests.support.money import make_buyer
 
@@ -210,3 +215,52 @@ async def whole(db: Database) -> None:
     )
     assert not faults, [dict(f) for f in faults]
     await books(db)
+
+
+async def place(
+    db: Database, buyer: Viewer, *wishes: Wish, minutes: int = 30, idem: str | None = None
+) -> UUID:
+    """A card checkout up to the payment page, which is not opened; returns the group's id."""
+    bought, _ = await reserve(db, purchase(buyer, *wishes, idem=idem), now() + timedelta(minutes=minutes))
+    return bought.group_id
+
+
+async def pay(db: Database, group_id: UUID, **changes: object) -> str:
+    """The card payment of a group arrives, as the gate learns of it; returns the gate's outcome."""
+    row = await db.fetchrow(SYSTEM, "SELECT * FROM wallets.funding WHERE group_id = $1", group_id)
+    assert row
+    values: dict[str, object] = {
+        "state": "paid",
+        "amount": row["amount"],
+        "currency": row["currency"],
+        "livemode": False,
+        "funding_ref": str(row["id"]),
+        "user_ref": str(row["user_id"]),
+        "intent_id": f"pi_{row['id'].hex}",
+        "session_id": f"cs_{row['id'].hex}",
+        "charge_id": f"ch_{row['id'].hex}",
+    }
+    facts = PaymentFacts(**{**values, **changes})  # type: ignore[arg-type]
+    return (await settle_facts(db, facts, livemode=False)).outcome
+
+
+async def close_payment(db: Database, group_id: UUID, state: str = "EXPIRED") -> None:
+    """The group's payment page is closed at the provider."""
+    await db.execute(SYSTEM, "UPDATE wallets.funding SET state = $2 WHERE group_id = $1", group_id, state)
+
+
+async def expire(db: Database, group_id: UUID) -> str:
+    """What the sweeper does once the payment page is closed; the group was placed with its time over."""
+    await close_payment(db, group_id)
+    return await give_up(db, group_id, "EXPIRED", "not paid in time", "system")
+
+
+async def states(db: Database, group_id: UUID) -> set[tuple[str, str, str]]:
+    """(order, delivery, escrow) states of a group's lines."""
+    rows = await db.fetch(
+        SYSTEM,
+        """SELECT o.state, l.delivery_state, l.escrow_state FROM orders.orders o
+           JOIN orders.order_line l ON l.order_id = o.id WHERE o.group_id = $1""",
+        group_id,
+    )
+    return {(r["state"], r["delivery_state"], r["escrow_state"]) for r in rows}

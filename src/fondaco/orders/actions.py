@@ -156,7 +156,7 @@ async def place_with_card(
     until = now() + timedelta(minutes=settings.reservation_minutes) + _SLACK
     for attempt in (1, 2):
         try:
-            bought, funding_id = await _place(db, purchase, until)
+            bought, funding_id = await reserve(db, purchase, until)
             break
         except asyncpg.UniqueViolationError:  # the same key at the same moment: the other one stands
             if attempt == 2:
@@ -169,7 +169,9 @@ async def place_with_card(
     return Placed(bought.group_id, await _open(db, gateway, settings, bought.group_id, funding_id))
 
 
-async def _place(db: Database, purchase: Purchase, until: datetime) -> tuple[Bought, UUID | None]:
+async def reserve(db: Database, purchase: Purchase, until: datetime) -> tuple[Bought, UUID | None]:
+    """The first half of a card checkout, without the provider: rows, reservation and funding in one
+    transaction. Answers the funding to open, None when the purchase was made before."""
     buyer = Viewer(user_id=purchase.buyer_id)
 
     async def work(conn: Connection) -> tuple[Bought, UUID | None]:
