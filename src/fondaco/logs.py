@@ -28,7 +28,7 @@ _SHAPES = re.compile(
     r"|(?i:bearer)\s+[\w.~+/=-]+"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # user:password in an address
     r"|[\w.+-]+@[\w-]+\.[\w.-]+"  # mail addresses
-    r"|\b(?:[A-Z0-9]{3,6}-){2,}[A-Z0-9]{4,6}\b"  # codes
+    r"|(?<![\w-])(?:[A-Z0-9]{3,6}-){2,}[A-Z0-9]{4,6}(?![\w-])"  # codes
 )
 _NUMBER = re.compile(r"(?:ORD|GRP|RCP|PAY)-")  # numbers people read look like codes and are none
 
