@@ -43,6 +43,7 @@ from fondaco.orders.reads import (
     group_in_scope,
     own_groups,
     own_order_group,
+    own_order_numbers,
 )
 from fondaco.orders.receipt import order_receipt
 from fondaco.orders.sales import (
@@ -96,6 +97,7 @@ __all__ = [
     "order_receipt",
     "own_groups",
     "own_order_group",
+    "own_order_numbers",
     "pay_group",
     "place_with_card",
     "policy_of",

@@ -153,6 +153,17 @@ async def own_order_group(db: Database, viewer: Viewer, order_id: UUID) -> Order
     return found
 
 
+async def own_order_numbers(db: Database, viewer: Viewer, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The numbers of those of these orders that the viewer bought, by id."""
+    rows = await db.fetch(
+        viewer.as_user,
+        "SELECT id, number FROM orders.orders WHERE id = ANY ($1) AND buyer_id = $2",
+        list(ids),
+        viewer.user(),
+    )
+    return {r["id"]: r["number"] for r in rows}
+
+
 async def group_in_scope(db: Database, scope: Scope, order_id: UUID) -> OrderGroup:
     """A purchase as `scope` may see it, by its own id or that of one of its orders. Raises NotFound."""
     async with db.transaction(scope) as conn:

@@ -51,6 +51,17 @@ async def own_funding(db: Database, viewer: Viewer, funding_id: UUID) -> Funding
     return _one(await db.fetchrow(viewer.as_user, sql, funding_id, viewer.user()))
 
 
+async def own_fundings(db: Database, viewer: Viewer, ids: Sequence[UUID]) -> dict[UUID, Funding]:
+    """Those of these fundings that are the viewer's, by id."""
+    rows = await db.fetch(
+        viewer.as_user,
+        f"SELECT {COLUMNS} FROM wallets.funding WHERE id = ANY ($1) AND user_id = $2",
+        list(ids),
+        viewer.user(),
+    )
+    return {r["id"]: _one(r) for r in rows}
+
+
 async def own_top_ups(
     db: Database, viewer: Viewer, *, before: tuple[datetime, UUID] | None = None, limit: int = 50
 ) -> list[Funding]:
