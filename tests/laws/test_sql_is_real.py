@@ -14,9 +14,9 @@ NOT_OURS = ("embedded", "migrations", "demo")
 
 
 def whole_texts(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """Text literals that are not put together with others: neither inside an f-string or a sum, nor
+    """Text literals that are not put together with others: neither inside an f-string, a sum or a list, nor
     bound to a name that is."""
-    joined = [n for n in ast.walk(tree) if isinstance(n, ast.JoinedStr | ast.BinOp)]
+    joined = [n for n in ast.walk(tree) if isinstance(n, ast.JoinedStr | ast.BinOp | ast.List)]
     parts = {id(c) for j in joined for c in ast.walk(j)}
     names = {c.id for j in joined for c in ast.walk(j) if isinstance(c, ast.Name)}
     for node in ast.walk(tree):
