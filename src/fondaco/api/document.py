@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document of /api/v1, built from the routes and completed by what all of them share."""
 
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import version
@@ -75,6 +76,15 @@ _IDEMPOTENCY_KEY: dict[str, Any] = {
 }
 
 
+_SUCCESSES: dict[str, str] = {
+    "200": "As asked.",
+    "201": "Made.",
+    "202": "Taken; the work goes on.",
+    "204": "Done; there is nothing to say.",
+}
+_PAGE_OF = re.compile(r"\bPage_(?:\w+\.)*(\w+?)_(?=\")")  # Page[Mail] is called MailList
+
+
 class _Unserved(Router):
     """The framework would serve schema pages of its own here; ours are in `api/routes.py`."""
 
@@ -101,8 +111,14 @@ def openapi_config(settings: Settings) -> OpenAPIConfig:
             }
         ),
         use_handler_docstrings=True,
+        operation_id_creator=_operation_id,
         openapi_router=_Unserved("/api/unserved", route_handlers=[], include_in_schema=False),
     )
+
+
+def _operation_id(handler: HTTPRouteHandler, method: Any, _: Any) -> str:
+    """Short and stable: the module and the handler's name, like "orders_place_order"."""
+    return f"{handler.fn.__module__.split('.')[1]}_{handler.fn.__name__}"
 
 
 def document(app: Litestar) -> dict[str, Any]:
@@ -115,7 +131,8 @@ def document(app: Litestar) -> dict[str, Any]:
 
 
 def _build(app: Litestar) -> dict[str, Any]:
-    raw = cast(dict[str, Any], msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema())))
+    text = msgspec.json.encode(app.openapi_schema.to_schema()).decode()
+    raw = cast(dict[str, Any], msgspec.json.decode(_PAGE_OF.sub(r"\1List", text)))
     handlers = dict(_api_handlers(app))
     raw["paths"] = {
         path: item
@@ -154,6 +171,8 @@ def _complete(operation: dict[str, Any], method: str, handler: HTTPRouteHandler)
     anonymous = "anonymous" in PERMISSIONS.get(permission, frozenset())
     operation["security"] = [{"bearer": []}, {}] if anonymous else [{"bearer": []}]
     answers = {s: a for s, a in operation.get("responses", {}).items() if s.startswith(("2", "3"))}
+    for status, answer in answers.items():
+        answer["description"] = _SUCCESSES.get(status, answer["description"])
     for status in _PROBLEMS:
         answers[status] = {"$ref": f"#/components/responses/Problem{status}"}
     operation["responses"] = answers
