@@ -46,7 +46,7 @@ class Handling:
 
     async def differs(self, conn: Connection, what: str) -> Verdict:
         """The event says something else than the provider: not believed, and somebody is told."""
-        log.error("event.differs", event=self.row["event_id"], what=what)
+        log.error("event.differs", event_id=self.row["event_id"], what=what)
         data = {"wrong": f"event: {what}", "event": self.row["event_id"]}
         await audit.record(conn, "funding.unmatched", f"event:{self.row['event_id']}", "stripe", data)
         return ("IGNORED", f"It says something else than the provider: {what}.")
@@ -165,7 +165,7 @@ async def handle_event(db: Database, gateway: StripeGateway, row_id: int) -> Non
 
         await db.run(SYSTEM, work)
     except Exception as error:
-        log.warning("event.failed", event=row["event_id"], type=row["type"], why=type(error).__name__)
+        log.warning("event.failed", event_id=row["event_id"], type=row["type"], why=type(error).__name__)
         await _failed(db, row_id, error)
 
 
@@ -227,7 +227,7 @@ async def _later(conn: Connection, row_id: int, state: str, why: str) -> None:
             row_id,
             why,
         )
-        log.error("event.dead", event=event_id, why=why)
+        log.error("event.dead", event_id=event_id, why=why)
         await audit.record(conn, "event.dead", f"event:{event_id}", "system", {"why": why})
         return
     await conn.execute(

@@ -44,7 +44,7 @@ async def backfill(db: Database, gateway: StripeGateway) -> int:
             async with db.transaction(SYSTEM) as conn:
                 missing += await keep(conn, checked(event), "backfill")
         except BadDelivery:
-            log.error("backfill.unreadable", event=str(event.get("id"))[:100])
+            log.error("backfill.unreadable", event_id=str(event.get("id"))[:100])
     await db.execute(
         SYSTEM,
         """INSERT INTO inbox.backfill (provider, seen_to) VALUES ('stripe', $1)

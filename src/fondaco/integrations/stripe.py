@@ -52,7 +52,8 @@ class CheckoutLine(msgspec.Struct, frozen=True):
 class StripeGateway:
     """Calls to Stripe, or to the local sandbox when `settings.stripe_api_base` is set."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, retries: int = RETRIES) -> None:
+        self._retries = retries
         self._key = settings.stripe_secret_key.get_secret_value()
         self._base = settings.stripe_api_base
         self._secrets = settings.webhook_secrets
@@ -73,7 +74,7 @@ class StripeGateway:
             self._made = StripeClient(
                 self._key,
                 http_client=HTTPXClient(timeout=cast(Any, httpx.Timeout(READ_S, connect=CONNECT_S))),
-                max_network_retries=RETRIES,
+                max_network_retries=self._retries,
                 base_addresses={"api": self._base} if self._base else {},
             )
         return self._made

@@ -35,6 +35,9 @@ async def settle(conn: Connection, facts: PaymentFacts, livemode: bool) -> Settl
         return _settled("unmatched", row)
     assert row is not None
     if row["state"] in PAID:
+        if row["session_id"] is None and facts.session_id:
+            set_session = "UPDATE wallets.funding SET session_id = $2 WHERE id = $1"
+            await conn.execute(set_session, row["id"], facts.session_id)
         await _fee_later(conn, facts)
         return _settled("already", row)
     await _succeed(conn, row, facts)
