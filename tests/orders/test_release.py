@@ -137,7 +137,8 @@ async def test_a_seller_reads_orders_sales_and_money(db: Database, owner: asyncp
     page = await seller_orders(db, shop.owner, CURSORS)
     assert len(page.items) == 1 and page.states == {"DELIVERED": 1}
     order = page.items[0]
-    assert (order.total, order.net, order.buyer) == (3998, 3599, "Buyer")
+    assert (order.total, order.net) == (3998, 3599)
+    assert order.buyer.startswith("B-")  # a number, never a name or an address
     assert (order.lines[0].commission, order.lines[0].revealed) == (399, 0)
     assert await seller_order(db, shop.owner, order.id) == order
     with pytest.raises(NotFound):

@@ -6,6 +6,7 @@ price change raises `price_version`, so that no buyer is charged a price that wa
 """
 
 from fondaco.catalog.actions import (
+    OWN_SORTS,
     archive,
     categories,
     change_price,
@@ -43,6 +44,7 @@ from fondaco.catalog.shop import (
 
 __all__ = [
     "LOW_STOCK",
+    "OWN_SORTS",
     "PLATFORMS",
     "PRICE_BANDS",
     "SORTS",

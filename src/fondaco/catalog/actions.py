@@ -23,7 +23,14 @@ _COLUMNS = """l.id, l.slug, v.product_id, l.kind, l.title, l.summary, l.descript
 _FROM = "FROM catalog.listing l JOIN catalog.variant v ON v.id = l.variant_id"
 _TEXTS = ("title", "summary", "description", "activation", "key_format", "max_per_order")
 _NATURE = ("category", "platform", "region", "edition")  # what it is: fixed once it was published
-_NEWEST = Keyset("own-listings", (("created_at", "l.created_at", "timestamptz"), ("id", "l.id", "uuid")))
+_ID = ("id", "l.id", "uuid")
+OWN_SORTS: dict[str, Keyset] = {
+    "new": Keyset("own-listings", (("created_at", "l.created_at", "timestamptz"), _ID)),
+    "title": Keyset("own-listings-title", (("title", "l.title", "text"), _ID), down=False),
+    "price": Keyset("own-listings-price", (("price", "l.price", "bigint"), _ID), down=False),
+    "-price": Keyset("own-listings-price-down", (("price", "l.price", "bigint"), _ID)),
+    "-sold": Keyset("own-listings-sold", (("sold", "l.sold", "bigint"), _ID)),
+}
 
 
 async def categories(db: Database) -> list[Category]:
@@ -179,22 +186,26 @@ async def own_listings(
     *,
     q: str = "",
     states: Sequence[str] = (),
+    in_stock: bool | None = None,
+    sort: str = "new",
     limit: int = 50,
     cursor: str | None = None,
 ) -> OwnListings:
-    """The store's listings, newest first, with counts per state for the same search."""
-    args: list[Any] = [viewer.seller()]
-    where = "l.seller_id = $1"
+    """The store's listings with counts per state for the same search. `sort`: a key of OWN_SORTS."""
+    if sort not in OWN_SORTS:
+        raise Invalid(fields={"sort": f"Must be one of: {', '.join(OWN_SORTS)}."})
+    args: list[Any] = [viewer.seller(), in_stock]
+    where = "l.seller_id = $1 AND ($2::bool IS NULL OR l.in_stock = $2)"
     if any(c.isalnum() for c in q):
         args.append(q.replace("\x00", "")[:200])
-        where += " AND l.document @@ catalog.search_query($2)"
+        where += " AND l.document @@ catalog.search_query($3)"
     facet_args = tuple(args)
     if states:
         args.append(list(states))
         where_states = f" AND l.state = ANY(${len(args)})"
     else:
         where_states = ""
-    start = _NEWEST.start(cursors, cursor, args)
+    start = OWN_SORTS[sort].start(cursors, cursor, args)
     async with db.transaction(viewer.as_seller) as conn:
         counts = await conn.fetch(
             f"SELECT l.state, count(*) AS n {_FROM} WHERE {where} GROUP BY 1 ORDER BY 1", *facet_args

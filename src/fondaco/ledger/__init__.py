@@ -27,7 +27,16 @@ from fondaco.ledger.model import (
     seller_pending_of,
     wallet_of,
 )
-from fondaco.ledger.reads import account, accounts, entries_of, journal, journals_of, statement, trial_balance
+from fondaco.ledger.reads import (
+    account,
+    accounts,
+    closing_balances,
+    entries_of,
+    journal,
+    journals_of,
+    statement,
+    trial_balance,
+)
 from fondaco.ledger.verify import Fault, verify
 
 __all__ = [
@@ -43,6 +52,7 @@ __all__ = [
     "account",
     "accounts",
     "balance",
+    "closing_balances",
     "entries_of",
     "escrow_of",
     "journal",

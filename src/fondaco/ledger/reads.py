@@ -2,12 +2,14 @@
 `statement`, which shows one named account: the caller decides whose."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 import msgspec
 
+from fondaco.core.clock import now
 from fondaco.core.db import Connection, Database, Record, Scope
 from fondaco.core.problem import Invalid, NotFound
+from fondaco.ledger.actions import balance
 from fondaco.ledger.model import AccountRef, EntryRow, Journal, LedgerAccount, StatementLine, TrialLine
 
 _ACCOUNT = """
@@ -92,6 +94,39 @@ async def statement(
         limit,
     )
     return msgspec.convert([dict(r) for r in rows], list[StatementLine])
+
+
+async def closing_balances(db: Database, scope: Scope, ref: AccountRef, days: int) -> list[tuple[date, int]]:
+    """The balance of a named account with one slot at the end of each of the last `days` days (UTC, today
+    included), oldest first, in minor units on its normal side."""
+    last = now().date()
+    first = last - timedelta(days=days - 1)
+    found = await db.fetch(
+        scope,
+        """SELECT (j.posted_at AT TIME ZONE 'UTC')::date AS day,
+             (array_agg(e.balance_after ORDER BY e.version DESC))[1] AS closing,
+             (array_agg(e.balance_after - e.amount * k.side ORDER BY e.version))[1] AS opening
+           FROM ledger.entry e JOIN ledger.journal j ON j.id = e.journal_id
+           JOIN ledger.account a ON a.id = e.account_id JOIN ledger.account_kind k ON k.kind = a.kind
+           WHERE a.kind = $1 AND a.owner = $2 AND a.currency = $3 AND e.slot = 0
+             AND j.posted_at >= $4::date::timestamp AT TIME ZONE 'UTC' GROUP BY 1 ORDER BY 1""",
+        ref.kind,
+        ref.owner,
+        ref.currency,
+        first,
+    )
+    amount = found[0]["opening"] if found else (await _amount(db, scope, ref))
+    closing = {row["day"]: row["closing"] for row in found}
+    result: list[tuple[date, int]] = []
+    for day in (first + timedelta(days=i) for i in range(days)):
+        amount = closing.get(day, amount)
+        result.append((day, amount))
+    return result
+
+
+async def _amount(db: Database, scope: Scope, ref: AccountRef) -> int:
+    async with db.transaction(scope) as conn:
+        return await balance(conn, ref)
 
 
 async def journal(db: Database, scope: Scope, journal_id: int) -> Journal:

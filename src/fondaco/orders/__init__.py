@@ -54,6 +54,7 @@ from fondaco.orders.sales import (
     SellerOrderPage,
     seller_balance,
     seller_order,
+    seller_order_numbers,
     seller_orders,
     seller_sales,
 )
@@ -106,6 +107,7 @@ __all__ = [
     "remove_from_cart",
     "seller_balance",
     "seller_order",
+    "seller_order_numbers",
     "seller_orders",
     "seller_sales",
     "set_in_cart",
