@@ -43,6 +43,7 @@ _PROBLEMS: dict[str, str] = {
     "404": "There is nothing here, or it is not yours to see.",
     "405": "This address does not take that method.",
     "409": "The state of things does not allow this now; the detail says why.",
+    "410": "This existed, and has ended.",
     "413": "More than can be taken at once.",
     "415": "This kind of content is not taken here.",
     "422": "Some of the values cannot be used; `fields` says which and why.",

@@ -218,7 +218,12 @@ async def confirm_order(request: Call, order_id: FromPath[UUID]) -> OrderGroup:
     return await orders.own_order_group(request.db, request.viewer, group_id)
 
 
-@get("/api/v1/orders/{order_id:uuid}/receipt", permit="orders.own", summary="The receipt as PDF")
+@get(
+    "/api/v1/orders/{order_id:uuid}/receipt",
+    permit="orders.own",
+    summary="The receipt as PDF",
+    media_type="application/pdf",
+)
 async def get_receipt(request: Call, order_id: FromPath[UUID]) -> Response[bytes]:
     pdf = await orders.order_receipt(
         request.db,
