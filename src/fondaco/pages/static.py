@@ -27,6 +27,7 @@ _OWN = {
     "palette.js": "js/palette.js",
     "live.js": "js/live.js",
     "import.js": "js/import.js",
+    "reference.js": "js/reference.js",
     "favicon.svg": "favicon.svg",
 }
 _TYPES = {
