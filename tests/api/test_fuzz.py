@@ -32,6 +32,7 @@ from tests.conftest import make_settings
 from tests.support.goods import add_keys, make_listing
 from tests.support.money import give_money
 from tests.support.people import make_seller, make_user, sign_in
+from tests.support.sandbox import run_sandbox
 from tests.support.shop import purchase
 
 EXAMPLES = int(os.environ.get("FONDACO_FUZZ", "8"))
@@ -101,11 +102,13 @@ async def furnish(settings: Settings) -> tuple[Any, Database, Viewer, Viewer, di
 
 
 @pytest.fixture(scope="module")
-def world(databases: Any) -> Iterator[World]:
-    with databases.cloned() as found:
+def world(databases: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with databases.cloned() as found, run_sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
         endpoints: Endpoints = found
         with asyncio.Runner() as runner:
-            app, db, seller, admin, known = runner.run(furnish(make_settings(endpoints)))
+            app, db, seller, admin, known = runner.run(
+                furnish(make_settings(endpoints, stripe_api_base=sandbox.url))
+            )
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
             client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", timeout=60)
             schema = schemathesis.openapi.from_dict(document(app))
