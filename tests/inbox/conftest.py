@@ -21,5 +21,5 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
 @pytest.fixture
 def till(running: RunningSandbox, db: Database, endpoints: Endpoints) -> Till:
     running.reset()
-    settings = make_settings(endpoints, stripe_api_base=running.url)
+    settings = make_settings(endpoints, stripe_api_base=running.url, database_owner_url=endpoints.owner_dsn)
     return Till(db, settings, StripeGateway(settings), running)
