@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,6 +19,7 @@ from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.queue import defer
 from fondaco.embedded import Endpoints
 from fondaco.worker import Backoff, collect
+from tests.support.sandbox import run_sandbox
 
 TABLES = """
 CREATE TABLE public.begun (key text PRIMARY KEY);
@@ -204,3 +206,30 @@ def test_the_waits_grow_and_end() -> None:
 def test_every_module_s_jobs_have_names_of_their_own() -> None:
     work = collect()
     assert {name.split(".")[0] for name, _, _ in work.periodic} >= {"audit", "api", "notifications"}
+
+
+async def test_the_jobs_of_all_modules_run_without_a_fault(
+    endpoints: Endpoints, db: Database, tmp_path: Path
+) -> None:
+    names = {name for name, _, _ in collect().periodic}
+    with run_sandbox(tmp_path) as sandbox:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fondaco.worker"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(endpoints)
+            | {"STRIPE_API_BASE": sandbox.url, "BLOB_URL": f"file://{tmp_path}/blobs"},
+        )
+        try:
+            await until(
+                lambda: db.fetchval(
+                    SYSTEM, "SELECT count(*) = $2 FROM core.schedule WHERE name = ANY ($1)", names, len(names)
+                )
+            )
+            await asyncio.sleep(1.5)  # so that what began can fail
+        finally:
+            process.terminate()
+            _, said = await asyncio.to_thread(process.communicate, timeout=10)
+    assert process.returncode == 0
+    assert "failed" not in said, said

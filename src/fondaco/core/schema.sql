@@ -105,6 +105,7 @@ CREATE UNLOGGED TABLE core.schedule (
   name     text PRIMARY KEY,
   last_run timestamptz NOT NULL
 );
+GRANT SELECT ON core.schedule TO fondaco_app;
 
 -- Claims a run of a periodic job by the database's clock: 0 when it is the caller's to run now, else
 -- the seconds until anybody may. Of several workers asking together one gets it.
