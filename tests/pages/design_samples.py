@@ -39,7 +39,7 @@ def items() -> list[dict[str, Any]]:
         {
             "title": title, "href": f"/l/{n}", "kind": kind, "platform": platform, "region": ("Europe", "Global")[n % 2],
             "seller": SELLERS[n % 3], "price_minor": 499 + n * 317, "currency": "EUR",
-            "stock_tone": STOCK[n % 4][0], "stock_words": STOCK[n % 4][1], "offer_id": None if n % 4 == 3 else n,
+            "stock_tone": STOCK[n % 4][0], "stock_words": STOCK[n % 4][1], "listing_id": None if n % 4 == 3 else n,
         }
         for n, (title, kind, platform) in enumerate(TITLES)
     ]  # fmt: skip

@@ -19,6 +19,9 @@ function toast(text) {
   setTimeout(() => line.remove(), 5000);
 }
 
+// What an answer without a page says (htmx turns its HX-Trigger header into this event).
+document.addEventListener("fondaco:said", (event) => toast(event.detail.text));
+
 // Theme: system → dark → light, kept in a cookie so that the server draws it at once next time.
 const themes = { auto: "Theme: as your system", dark: "Theme: dark", light: "Theme: light" };
 on("click", "[data-theme-toggle]", () => {
