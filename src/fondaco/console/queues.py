@@ -1,0 +1,225 @@
+"""What waits for somebody, with clocks; and the figures of the last weeks."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+
+from fondaco.console.model import DayFigures, Latency, Queue, may
+from fondaco.core.clock import now
+from fondaco.core.db import Connection, Database
+from fondaco.core.viewer import Viewer
+
+# Each: key, label, unit, what its count above zero means, its page, who sees it, and one row of
+# (n, oldest, due).
+_QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
+    (
+        "unpaid",
+        "Orders awaiting payment",
+        "order",
+        "wait",
+        "/console/orders?state=PENDING_PAYMENT",
+        "console.orders",
+        """SELECT count(*) AS n, min(created_at) AS oldest, min(expires_at) AS due FROM orders.orders
+           WHERE state = 'PENDING_PAYMENT'""",
+    ),
+    (
+        "events_waiting",
+        "Provider's events to be tried again",
+        "event",
+        "wait",
+        "/console/inbox?state=FAILED&state=DEFERRED",
+        "console.inbox",
+        """SELECT count(*) AS n, min(received_at) AS oldest, min(next_at) AS due FROM inbox.event
+           WHERE state IN ('FAILED', 'DEFERRED')""",
+    ),
+    (
+        "events_dead",
+        "Provider's events given up",
+        "event",
+        "bad",
+        "/console/inbox?state=DEAD",
+        "console.inbox",
+        """SELECT count(*) AS n, min(received_at) AS oldest, NULL::timestamptz AS due FROM inbox.event
+           WHERE state = 'DEAD'""",
+    ),
+    (
+        "mails_failed",
+        "Mails to be tried again",
+        "mail",
+        "wait",
+        "/console/mails?state=FAILED",
+        "console.mails",
+        """SELECT count(*) AS n, min(created_at) AS oldest, min(next_at) AS due FROM notifications.mail
+           WHERE state = 'FAILED'""",
+    ),
+    (
+        "mails_undeliverable",
+        "Mails nobody got",
+        "mail",
+        "bad",
+        "/console/mails?state=UNDELIVERABLE",
+        "console.mails",
+        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due FROM notifications.mail
+           WHERE state = 'UNDELIVERABLE'""",
+    ),
+    (
+        "refunds_unknown",
+        "Refunds without an answer",
+        "refund",
+        "bad",
+        "/console/refunds?state=UNKNOWN",
+        "console.orders",
+        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due FROM wallets.refund
+           WHERE state = 'UNKNOWN'""",
+    ),
+    (
+        "refunds_pending",
+        "Refunds on their way",
+        "refund",
+        "wait",
+        "/console/refunds?state=PENDING&state=REQUESTED&state=SENDING",
+        "console.orders",
+        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due FROM wallets.refund
+           WHERE state IN ('PENDING', 'REQUESTED', 'SENDING')""",
+    ),
+    (
+        "batches",
+        "Imports open for over five minutes",
+        "batch",
+        "wait",
+        "/console/sellers",
+        "console.see",
+        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due
+           FROM inventory.stock_batch WHERE state IN ('RECEIVED', 'IMPORTING')
+             AND created_at < now() - interval '5 minutes'""",
+    ),
+    (
+        "refusals",
+        "Deliveries refused at the door today",
+        "delivery",
+        "wait",
+        "/console/inbox#refusals",
+        "console.inbox",
+        """SELECT coalesce(sum(n), 0)::bigint AS n, NULL::timestamptz AS oldest, NULL::timestamptz AS due
+           FROM inbox.refusal WHERE day = current_date""",
+    ),
+    (
+        "unsealed",
+        "Audit events not sealed yet",
+        "event",
+        "wait",
+        "/console/audit/blocks",
+        "console.audit",
+        """SELECT count(*) AS n, min(at) AS oldest, NULL::timestamptz AS due FROM (
+             SELECT e.at FROM audit.event e WHERE (e.xid, e.id) > (
+               coalesce((SELECT last_xid FROM audit.block ORDER BY number DESC LIMIT 1), '0'::xid8),
+               coalesce((SELECT last_id FROM audit.block ORDER BY number DESC LIMIT 1), 0))
+             ORDER BY e.xid, e.id LIMIT 1000) waiting""",
+    ),
+)
+_SEALED_WITHIN = timedelta(minutes=5)  # blocks are sealed every minute
+_PLURALS = {"delivery": "deliveries", "batch": "batches"}
+
+
+async def queues(db: Database, viewer: Viewer) -> list[Queue]:
+    """Everything that waits, as far as this viewer may see it. `tone` is good for what is empty."""
+    found: list[Queue] = []
+    async with db.transaction(viewer.as_staff) as conn:
+        for key, label, unit, tone, href, permission, sql in _QUEUES:
+            if not may(viewer, permission):
+                continue
+            row = await conn.fetchrow(sql)
+            assert row
+            queue = Queue(
+                key=key,
+                label=label,
+                count=row["n"],
+                unit=unit if row["n"] == 1 else _PLURALS.get(unit, f"{unit}s"),
+                oldest=row["oldest"],
+                due=row["due"],
+                tone=tone if row["n"] else "good",
+                href=href,
+            )
+            found.append(_judged(queue))
+        if may(viewer, "console.ledger"):
+            found += await _suspense(conn)
+    return found
+
+
+def _judged(queue: Queue) -> Queue:
+    """Worse or better than its count alone says."""
+    tone = queue.tone
+    if queue.key == "unpaid" and queue.due and queue.due < now() - timedelta(minutes=5):
+        tone = "bad"  # whoever expires them is not running
+    elif queue.key == "unsealed" and queue.count:
+        late = queue.oldest is not None and queue.oldest < now() - _SEALED_WITHIN
+        tone = "bad" if late else "good"
+    return msgspec.structs.replace(queue, tone=tone)
+
+
+async def _suspense(conn: Connection) -> list[Queue]:
+    rows = await conn.fetch(
+        """SELECT a.id, a.currency, sum(b.amount)::bigint AS amount,
+             (SELECT min(j.posted_at) FROM ledger.entry e JOIN ledger.journal j ON j.id = e.journal_id
+              WHERE e.account_id = a.id) AS oldest
+           FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
+           WHERE a.kind = 'suspense' GROUP BY a.id ORDER BY a.currency"""
+    )
+    return [
+        Queue(
+            key=f"suspense_{r['currency'].lower()}",
+            label="Money that matches nothing",
+            count=r["amount"],
+            unit=r["currency"],
+            oldest=r["oldest"] if r["amount"] else None,
+            tone="bad" if r["amount"] else "good",
+            href=f"/console/ledger/accounts/{r['id']}",
+        )
+        for r in rows
+    ]
+
+
+async def paid_per_day(db: Database, viewer: Viewer, currency: str, days: int = 30) -> Sequence[DayFigures]:
+    """Orders paid and their sum for each of the last `days` days (UTC), today last."""
+    rows = await db.fetch(
+        viewer.as_staff,
+        """SELECT d::date AS day, count(o.id) AS orders, coalesce(sum(o.total), 0)::bigint AS total
+           FROM generate_series(current_date - ($2::int - 1), current_date, interval '1 day') d
+           LEFT JOIN orders.orders o ON o.currency = $1 AND o.paid_at >= d
+             AND o.paid_at < d + interval '1 day' AND o.created_at >= current_date - ($2::int + 7)
+           GROUP BY d ORDER BY d""",
+        currency,
+        days,
+    )
+    return [DayFigures(r["day"], r["orders"], r["total"]) for r in rows]
+
+
+async def delivery_latency(db: Database, viewer: Viewer, days: int = 30) -> Latency:
+    """How long buyers by card waited for their keys once the provider's word had arrived here: the median
+    and the 95th percentile of the last `days` days (at most 5,000 orders). What was settled before any
+    event came counts as 0."""
+    row = await db.fetchrow(
+        viewer.as_staff,
+        """SELECT count(*) AS n,
+             coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY ms), 0)::bigint AS p50,
+             coalesce(percentile_disc(0.95) WITHIN GROUP (ORDER BY ms), 0)::bigint AS p95
+           FROM (
+             SELECT greatest(0, (extract(epoch FROM delivered.at - arrived.at) * 1000)::bigint) AS ms
+             FROM (SELECT o.id, o.group_id FROM orders.orders o
+                   WHERE o.created_at >= now() - make_interval(days => $1) AND o.delivered_at IS NOT NULL
+                   ORDER BY o.created_at DESC LIMIT 5000) o
+             JOIN wallets.funding f ON f.group_id = o.group_id AND f.succeeded_at IS NOT NULL
+             CROSS JOIN LATERAL (
+               SELECT min(e.received_at) AS at FROM inbox.event e
+               WHERE e.object_id IN (f.session_id, f.intent_id)
+                 AND e.type IN ('checkout.session.completed', 'checkout.session.async_payment_succeeded',
+                                'payment_intent.succeeded')) arrived
+             CROSS JOIN LATERAL (
+               SELECT min(a.at) AS at FROM audit.event a
+               WHERE a.ref = 'order:' || o.id AND a.kind = 'order.delivered') delivered
+             WHERE arrived.at IS NOT NULL AND delivered.at IS NOT NULL) waits""",
+        days,
+    )
+    assert row
+    return Latency(row["n"], row["p50"], row["p95"])

@@ -1,0 +1,278 @@
+"""The one story of an order: everything several modules know of it, in time. No secret is in it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from fondaco import audit, inbox, ledger, notifications, orders, wallets
+from fondaco.audit import AuditEvent
+from fondaco.console.model import Leg, Named, TimelineItem, may
+from fondaco.console.names import named, short_address
+from fondaco.console.words import ACCOUNTS, JOURNALS, facts, plain, told
+from fondaco.core.db import Connection, Database, Record
+from fondaco.core.money import Money
+from fondaco.core.viewer import Viewer
+from fondaco.inbox import InboxEvent
+from fondaco.ledger import Journal
+from fondaco.notifications import MailRow
+from fondaco.orders import Order, OrderGroup
+from fondaco.wallets import Funding, Refund
+
+# Told by their own rows, with more to say.
+_TOLD_BY_ROWS = ("secret.revealed", "order.placed", "mail.sent_again")
+# Of things at the same moment, causes come before what they cause.
+_RANK = (
+    *("order", "funding", "provider", "journal", "stock", "entitlement", "audit", "mail", "reveal", "refund"),
+)
+
+
+async def timeline(db: Database, viewer: Viewer, order_id: UUID) -> list[TimelineItem]:
+    """What happened to an order (or to a whole purchase, by its group's id), oldest first. For staff.
+
+    Raises NotFound. Links lead only where the viewer may go. At most 200 rows of each source.
+    """
+    scope = viewer.as_staff
+    group = await orders.group_in_scope(db, scope, order_id)
+    chosen = [o for o in group.orders if order_id in (o.id, group.id)]
+    fundings = await wallets.fundings_of_group(db, scope, group.id)
+    refunds = [r for f in fundings for r in await wallets.refunds_of(db, scope, f.id)]
+    refs = [f"order:{o.id}" for o in chosen] + [f"group:{group.id}"]
+    refs += [f"funding:{f.id}" for f in fundings] + [f"refund:{r.id}" for r in refunds]
+    units = [i for o in chosen for line in o.lines for i in line.entitlements]
+    journals = await ledger.journals_of(db, scope, refs)
+    events = await audit.history(db, scope, [*refs, *(f"entitlement:{i}" for i in units)])
+    mails = await notifications.mails_of(db, viewer, refs)
+    arrived = await inbox.events_about(db, scope, _provider_ids(fundings, refunds))
+    async with db.transaction(scope) as conn:
+        words = await named(conn, viewer, _refs(group, journals, events, fundings))
+        goods = await _goods(conn, [o.id for o in chosen])
+    story = Story(viewer, words)
+    items = [
+        *(story.order(group, o, events) for o in chosen),
+        *(story.funding(f) for f in fundings),
+        *(story.refund(r) for r in refunds),
+        *(story.arrival(e) for e in arrived),
+        *(story.journal(j) for j in journals),
+        *(story.event(e) for e in events if e.kind not in _TOLD_BY_ROWS),
+        *(story.mail(m) for m in mails),
+        *story.goods(goods),
+    ]
+    return sorted(items, key=lambda i: (i.at, _RANK.index(i.source)))
+
+
+def _provider_ids(fundings: Iterable[Funding], refunds: Iterable[Refund]) -> list[str]:
+    ids = [i for f in fundings for i in (f.session_id, f.intent_id, f.charge_id)]
+    return [i for i in (*ids, *(r.provider_id for r in refunds)) if i]
+
+
+def _refs(
+    group: OrderGroup, journals: list[Journal], events: list[AuditEvent], fundings: list[Funding]
+) -> set[str]:
+    found = {f"user:{group.buyer_id}", *(f"user:{f.user_id}" for f in fundings)}
+    found |= {e.actor for e in events} | {j.actor for j in journals}
+    return found | {e.owner for j in journals for e in j.entries}
+
+
+async def _goods(conn: Connection, order_ids: list[UUID]) -> Mapping[str, list[Record]]:
+    """Units, entitlements and reveals of these orders."""
+    units = await conn.fetch(
+        """SELECT l.id AS line_id, l.terms->>'title' AS title, u.state, count(*) AS n,
+             coalesce(l.delivered_at, o.created_at) AS at
+           FROM orders.orders o JOIN orders.order_line l ON l.order_id = o.id
+           JOIN inventory.stock_unit u ON u.line_id = l.id
+           WHERE o.id = ANY ($1) GROUP BY l.id, o.id, u.state ORDER BY l.id, u.state""",
+        order_ids,
+    )
+    granted = await conn.fetch(
+        """SELECT e.line_id, e.title, e.delivered_at AS at, e.buyer_id, count(*) AS n,
+             count(e.revealed_at) AS revealed, count(e.revoked_at) AS revoked
+           FROM delivery.entitlement e WHERE e.order_id = ANY ($1)
+           GROUP BY e.line_id, e.title, e.delivered_at, e.buyer_id ORDER BY e.line_id""",
+        order_ids,
+    )
+    reveals = await conn.fetch(
+        """SELECT r.at, r.ip, r.user_id, e.title, u.email FROM delivery.entitlement e
+           JOIN delivery.reveal r ON r.entitlement_id = e.id JOIN identity.users u ON u.id = r.user_id
+           WHERE e.order_id = ANY ($1) ORDER BY r.id LIMIT 200""",
+        order_ids,
+    )
+    return {"units": units, "granted": granted, "reveals": reveals}
+
+
+@dataclass(frozen=True)
+class Story:
+    """Tells rows as items: in words, with the links this viewer may follow."""
+
+    viewer: Viewer
+    names: Mapping[str, Named]
+
+    def who(self, ref: str) -> str:
+        found = self.names.get(ref)
+        return found.words if found else ref
+
+    def link(self, permission: str, href: str) -> str:
+        return href if may(self.viewer, permission) else ""
+
+    def order(self, group: OrderGroup, order: Order, events: list[AuditEvent]) -> TimelineItem:
+        units = sum(line.quantity for line in order.lines)
+        paid = "from the wallet" if group.pay_with == "wallet" else "by card"
+        placed = [e.actor for e in events if e.kind in ("order.placed", "order.delivered")]
+        return TimelineItem(
+            at=order.created_at,
+            source="order",
+            icon="receipt",
+            tone="new",
+            words=f"{order.number} placed: {units} {'unit' if units == 1 else 'units'} of {order.seller}, "
+            f"{Money(order.total, order.currency)}, {paid}",
+            who=self.who(placed[0] if group.pay_with == "wallet" and placed else f"user:{group.buyer_id}"),
+            detail=", ".join(f"{line.quantity} × {line.title}" for line in order.lines),
+            state=order.state,
+            machine="order",
+        )
+
+    def funding(self, funding: Funding) -> TimelineItem:
+        return TimelineItem(
+            at=funding.created_at,
+            source="funding",
+            icon="credit-card",
+            tone="new",
+            words=f"Card payment of {Money(funding.amount, funding.currency)} opened",
+            who=self.who(f"user:{funding.user_id}"),
+            detail=funding.failure or "",
+            state=funding.state,
+            machine="funding",
+            href=self.link("console.orders", f"/console/fundings/{funding.id}"),
+        )
+
+    def refund(self, refund: Refund) -> TimelineItem:
+        return TimelineItem(
+            at=refund.created_at,
+            source="refund",
+            icon="undo-2",
+            tone="wait",
+            words=f"Refund of {Money(refund.amount, refund.currency)} to where it came from",
+            detail=". ".join(t for t in (refund.reason, refund.failure) if t),
+            state=refund.state,
+            machine="refund",
+            href=self.link("console.orders", f"/console/fundings/{refund.funding_id}"),
+        )
+
+    def arrival(self, event: InboxEvent) -> TimelineItem:
+        late = " (found by asking)" if event.source == "backfill" else ""
+        return TimelineItem(
+            at=event.received_at,
+            source="provider",
+            icon="webhook",
+            tone="bad" if event.state in ("DEAD", "FAILED") else "quiet",
+            words=f"Stripe says: {event.type}{late}",
+            who="Stripe",
+            detail=event.failure or "",
+            state=event.state,
+            machine="inbox_event",
+            href=self.link("console.inbox", f"/console/inbox/{event.id}"),
+        )
+
+    def journal(self, journal: Journal) -> TimelineItem:
+        return TimelineItem(
+            at=journal.posted_at,
+            source="journal",
+            icon="scale",
+            tone="busy",
+            words=JOURNALS.get(journal.kind) or plain(journal.kind),
+            who=self.who(journal.actor),
+            detail=f"Journal {journal.id}",
+            href=self.link("console.ledger", f"/console/ledger/journals/{journal.id}"),
+            legs=[
+                Leg(
+                    e.account_id,
+                    ACCOUNTS.get(e.kind) or plain(e.kind),
+                    self.who(e.owner),
+                    e.amount,
+                    e.currency,
+                )
+                for e in journal.entries
+            ],
+        )
+
+    def event(self, event: AuditEvent) -> TimelineItem:
+        icon, tone, words = told(event.kind)
+        return TimelineItem(
+            at=event.at,
+            source="audit",
+            icon=icon,
+            tone=tone,
+            words=words,
+            who=self.who(event.actor),
+            detail=facts(event.data),
+            href=self.link("console.audit", f"/console/audit?ref={event.ref}"),
+        )
+
+    def mail(self, mail: MailRow) -> TimelineItem:
+        return TimelineItem(
+            at=mail.created_at,
+            source="mail",
+            icon="mail",
+            tone="bad" if mail.state in ("FAILED", "UNDELIVERABLE") else "quiet",
+            words=f"Mail “{mail.subject}”",
+            who=f"to {mail.recipient}",
+            detail=mail.failure or "",
+            state=mail.state,
+            machine="mail",
+            href=self.link("console.mails", f"/console/mails/{mail.id}"),
+        )
+
+    def goods(self, rows: Mapping[str, list[Record]]) -> Iterable[TimelineItem]:
+        """Units and entitlements, one item for each line; reveals one by one."""
+        by_line: dict[UUID, Counter[str]] = defaultdict(Counter)
+        about: dict[UUID, tuple[datetime, str]] = {}
+        for row in rows["units"]:
+            by_line[row["line_id"]][row["state"]] += row["n"]
+            about[row["line_id"]] = (row["at"], row["title"])
+        for line_id, states in by_line.items():
+            at, title = about[line_id]
+            yield _stock(at, title, states)
+        for row in rows["granted"]:
+            yield _granted(row, self.who(f"user:{row['buyer_id']}"))
+        for row in rows["reveals"]:
+            yield TimelineItem(
+                at=row["at"],
+                source="reveal",
+                icon="eye",
+                tone="quiet",
+                words=f"Key of {row['title']} revealed",
+                who=row["email"],
+                detail=f"From {short_address(row['ip'])}" if row["ip"] else "",
+            )
+
+
+def _stock(at: datetime, title: str, states: Counter[str]) -> TimelineItem:
+    n = states.total()
+    return TimelineItem(
+        at=at,
+        source="stock",
+        icon="boxes",
+        tone="busy",
+        words=f"{n} {'unit' if n == 1 else 'units'} of {title} assigned",
+        who="fondaco itself",
+        detail=", ".join(f"{count} {plain(state).lower()}" for state, count in sorted(states.items())),
+        state=next(iter(states)) if len(states) == 1 else "",
+        machine="stock_unit",
+    )
+
+
+def _granted(row: Record, who: str) -> TimelineItem:
+    n: int = row["n"]
+    parts = [f"{row['revealed']} of {n} revealed"]
+    if row["revoked"]:
+        parts.append(f"{row['revoked']} revoked")
+    return TimelineItem(
+        at=row["at"],
+        source="entitlement",
+        icon="ticket-check",
+        tone="good",
+        words=f"{n} {'key' if n == 1 else 'keys'} of {row['title']} in the library",
+        who=f"of {who}",
+        detail=", ".join(parts),
+    )

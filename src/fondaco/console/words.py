@@ -1,0 +1,132 @@
+"""Events and journals in words, with the icon and tone they are shown with."""
+
+from typing import Any, NamedTuple
+
+
+class Told(NamedTuple):
+    """How an event is told."""
+
+    icon: str
+    tone: str
+    words: str
+
+
+EVENTS: dict[str, Told] = {
+    "api_key.created": Told("key-round", "new", "API key made"),
+    "api_key.revoked": Told("key-round", "quiet", "API key revoked"),
+    "batch.closed": Told("package-check", "good", "Keys imported"),
+    "batch.failed": Told("package-x", "bad", "Import of keys failed"),
+    "batch.received": Told("package-plus", "new", "Keys handed in"),
+    "event.dead": Told("skull", "bad", "Gave up on an event of the provider"),
+    "event.replayed": Told("rotate-ccw", "busy", "Event of the provider handled again by hand"),
+    "funding.canceled": Told("circle-x", "quiet", "Payment given up"),
+    "funding.expired": Told("clock", "quiet", "Payment page ran out"),
+    "funding.failed": Told("circle-alert", "bad", "Payment failed"),
+    "funding.started": Told("credit-card", "new", "Payment started"),
+    "funding.succeeded": Told("badge-check", "good", "Money arrived"),
+    "funding.unmatched": Told("circle-alert", "bad", "Money that matches nothing; it is in suspense"),
+    "line.matured": Told("calendar-check", "good", "Seller's money payable"),
+    "line.released": Told("lock-open", "good", "Protection ended; money released to the seller"),
+    "listing.archived": Told("archive", "quiet", "Listing archived"),
+    "listing.changed": Told("pencil", "quiet", "Listing edited"),
+    "listing.created": Told("tag", "new", "Listing created"),
+    "listing.paused": Told("circle-pause", "wait", "Listing paused"),
+    "listing.price_changed": Told("badge-euro", "quiet", "Price changed"),
+    "listing.published": Told("tag", "good", "Listing published"),
+    "mail.sent_again": Told("mail", "busy", "Mail sent again by hand"),
+    "mail.undeliverable": Told("mail-x", "bad", "Mail could not be delivered"),
+    "order.cancelled": Told("circle-x", "quiet", "Order cancelled"),
+    "order.completed": Told("circle-check", "good", "Order completed"),
+    "order.delivered": Told("package-check", "good", "Paid and delivered"),
+    "order.expired": Told("clock", "quiet", "Order expired unpaid"),
+    "order.placed": Told("shopping-cart", "new", "Order placed"),
+    "refund.failed": Told("circle-alert", "bad", "Refund failed; the money is back in the wallet"),
+    "refund.requested": Told("undo-2", "new", "Refund requested"),
+    "refund.succeeded": Told("undo-2", "good", "Refund arrived"),
+    "secret.looked_up": Told("scan-search", "quiet", "Key looked up by its fingerprint"),
+    "secret.revealed": Told("eye", "quiet", "Key revealed"),
+    "session.failed": Told("log-in", "wait", "Sign-in failed"),
+    "session.second_factor_passed": Told("shield-check", "quiet", "Second factor passed"),
+    "session.started": Told("log-in", "quiet", "Signed in"),
+    "staff.role_given": Told("shield-check", "wait", "Staff role changed"),
+    "store.changed": Told("store", "quiet", "Store edited"),
+    "store.opened": Told("store", "new", "Store opened"),
+    "team.member_added": Told("users", "new", "Joined a store's team"),
+    "team.member_removed": Told("users", "quiet", "Left a store's team"),
+    "team.role_changed": Told("users", "quiet", "Role in a store's team changed"),
+    "unit.withdrawn": Told("package-minus", "quiet", "Keys taken out of sale"),
+    "user.closed": Told("user-round-x", "bad", "Account closed"),
+    "user.opened": Told("user-round-check", "good", "Account opened again"),
+    "user.password_changed": Told("key-round", "wait", "Password changed"),
+    "user.reset_asked": Told("key-round", "quiet", "New password asked for"),
+    "user.second_factor_on": Told("shield-check", "good", "Second factor set up"),
+    "user.second_factor_off": Told("shield-x", "wait", "Second factor removed"),
+    "user.sign_up_repeated": Told("user-round-plus", "quiet", "Somebody signed up with this address again"),
+    "user.signed_up": Told("user-round-plus", "new", "Account opened"),
+    "user.verification_asked": Told("mail", "quiet", "Link to prove the address asked for"),
+    "user.verified": Told("user-round-check", "good", "Address proved"),
+}
+
+JOURNALS: dict[str, str] = {
+    "top_up": "Money into the wallet",
+    "provider_fee": "The provider's fee",
+    "suspense": "Money into suspense",
+    "purchase": "Purchase: from the wallet into escrow",
+    "release": "Release: from escrow to seller and marketplace",
+    "mature": "Seller's money becomes payable",
+    "refund_line": "Line refunded: from escrow back to the wallet",
+    "refund_intent": "Refund on its way: out of the wallet",
+    "refund_done": "Refund done",
+    "refund_failed": "Refund failed: back into the wallet",
+    "refund_late_failure": "Refund returned by the bank: back into the wallet",
+    "reversal": "Reversal",
+}
+
+ACCOUNTS: dict[str, str] = {
+    "psp_clearing": "Payment provider",
+    "wallet": "Wallet",
+    "escrow": "Escrow",
+    "seller_pending": "Seller, maturing",
+    "seller_available": "Seller, payable",
+    "refund_in_flight": "Refund in flight",
+    "suspense": "Suspense",
+    "commission": "Commission",
+    "tax_payable": "Tax payable",
+    "psp_fees": "Provider's fees",
+}
+
+TEMPLATES: dict[str, str] = {
+    "account_exists": "Somebody signed up with your address",
+    "import_closed": "Keys imported",
+    "import_failed": "Import failed",
+    "new_order": "New order, to the store",
+    "order_delivered": "Delivered, to the buyer",
+    "order_expired": "Order expired",
+    "password_changed": "Password changed",
+    "refund_succeeded": "Refund arrived",
+    "reset_password": "New password",
+    "top_up_received": "Top-up received",
+    "verify_address": "Prove your address",
+}
+
+
+def told(kind: str) -> Told:
+    """How an event of this kind is told; a kind without words reads as its name."""
+    return EVENTS.get(kind) or Told("circle", "quiet", plain(kind.replace(".", " ")))
+
+
+def plain(name: str) -> str:
+    """ "refund_in_flight" as "Refund in flight"."""
+    return name.replace("_", " ").capitalize()
+
+
+_TOLD_ELSEWHERE = ("group_id", "buyer_id", "seller_id", "line_id", "order_id", "user_id", "mail_id")
+
+
+def facts(data: dict[str, Any]) -> str:
+    """An event's facts on one line, without the ids that are told in words elsewhere."""
+    return ", ".join(
+        f"{key.replace('_', ' ')}: {value}"
+        for key, value in data.items()
+        if key not in _TOLD_ELSEWHERE and value not in (None, "")
+    )
