@@ -72,7 +72,6 @@ async def test_an_unpaid_order_expires_and_gives_its_units_back(db: Database) ->
     shop = await make_shop(db, stock=1)
     buyer = await make_buyer(db)
     group = await place(db, buyer, shop.wish(), minutes=-1)
-    assert await give_up(db, group, "EXPIRED", "x", "system") == "under_way"  # its page is still open
     assert await expire(db, group) == "done"
     assert await states(db, group) == {("EXPIRED", "CANCELLED", "EMPTY")}
     assert await stock_of(db, shop.listing_id) == {"AVAILABLE": 1}
@@ -80,6 +79,15 @@ async def test_an_unpaid_order_expires_and_gives_its_units_back(db: Database) ->
     assert await give_up(db, group, "EXPIRED", "x", "system") == "not_waiting"
     event = await db.fetchrow(SYSTEM, "SELECT * FROM audit.event WHERE kind = 'order.expired'")
     assert event and event["data"]["buyer_id"] == str(buyer.user_id)
+
+
+async def test_while_the_page_is_open_the_reservation_is_kept(db: Database) -> None:
+    shop = await make_shop(db, stock=1)
+    group = await place(db, await make_buyer(db), shop.wish(), minutes=-1)
+    assert await give_up(db, group, "EXPIRED", "x", "system") == "under_way"
+    assert await give_up(db, group, "EXPIRED", "x", "system") == "not_yet"  # asked again in a minute
+    held = await db.fetchval(SYSTEM, "SELECT reserved_until > now() FROM inventory.stock_unit")
+    assert held and await stock_of(db, shop.listing_id) == {"RESERVED": 1}
 
 
 async def test_before_its_time_nothing_expires(db: Database) -> None:

@@ -123,6 +123,7 @@ async def test_without_the_provider_the_order_waits_and_is_payable_later(till: T
         till.sandbox.start()
     url = await checkout_url(till.db, till.gateway, till.settings, buyer.user(), one.group_id)
     assert url and url.startswith(till.sandbox.url)
+    await time_is_over(till.db, owner, one.group_id)
     await expire_orders(till.parts)
     assert await states(till.db, one.group_id) == GONE
 

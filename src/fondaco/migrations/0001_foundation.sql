@@ -2072,11 +2072,13 @@ BEGIN
 END $$;
 
 -- Gives up a group that awaits its payment: EXPIRED (its time is over and no payment is under way) or
--- CANCELLED. Units go back to stock. Answers done, not_waiting, not_yet, under_way or paid.
+-- CANCELLED. Units go back to stock. Answers done, not_waiting, not_yet, under_way (looked at again in a
+-- while; the reservation is kept until then) or paid.
 CREATE FUNCTION orders.give_up(p_group uuid, p_state text, p_because text, p_actor text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
 DECLARE
   due timestamptz;
+  debit boolean;  -- a bank debit is under way; it may take days
   back uuid[];
 BEGIN
   PERFORM 1 FROM order_group WHERE id = p_group FOR NO KEY UPDATE;
@@ -2084,13 +2086,20 @@ BEGIN
   IF due IS NULL THEN RETURN 'not_waiting'; END IF;
   IF EXISTS (SELECT 1 FROM wallets.funding f WHERE f.group_id = p_group
              AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED', 'REFUNDED')) THEN RETURN 'paid'; END IF;
+  debit := EXISTS (SELECT 1 FROM wallets.funding f WHERE f.group_id = p_group
+                   AND f.state = 'PROCESSING' AND f.intent_id IS NOT NULL);
+  IF p_state = 'CANCELLED' AND debit THEN RETURN 'under_way'; END IF;
   IF p_state = 'EXPIRED' THEN
     IF due > now() THEN RETURN 'not_yet'; END IF;
     IF EXISTS (SELECT 1 FROM wallets.funding f WHERE f.group_id = p_group
-               AND f.state IN ('CREATED', 'PROCESSING')) THEN RETURN 'under_way'; END IF;
-  ELSIF EXISTS (SELECT 1 FROM wallets.funding f WHERE f.group_id = p_group
-                AND f.state = 'PROCESSING' AND f.intent_id IS NOT NULL) THEN
-    RETURN 'under_way';  -- a bank debit that takes its time
+               AND f.state IN ('CREATED', 'PROCESSING')) THEN
+      due := now() + CASE WHEN debit THEN interval '30 minutes' ELSE interval '1 minute' END;
+      UPDATE orders o SET expires_at = due WHERE o.group_id = p_group;
+      UPDATE inventory.stock_unit u SET reserved_until = due
+        FROM orders o JOIN order_line i ON i.order_id = o.id
+        WHERE o.group_id = p_group AND u.line_id = i.id AND u.state = 'RESERVED';
+      RETURN 'under_way';
+    END IF;
   END IF;
   WITH freed AS (
     UPDATE inventory.stock_unit u SET state = 'AVAILABLE', line_id = NULL, reserved_until = NULL
