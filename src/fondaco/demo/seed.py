@@ -61,6 +61,7 @@ class Seed:
             await self._top_up(buyer, 30_000)
         await self._history(buyers)
         await self._open_ends(buyers)
+        await self._top_up(buyers[0], 20_000)  # to go on shopping with
         await count_sold(self.parts)
         return accounts
 
