@@ -7,7 +7,7 @@ open) and nothing here ever holds a secret.
 
 from fondaco.console.books import account_lines, end_of_day, list_accounts, trial_csv
 from fondaco.console.finding import find
-from fondaco.console.log import list_arrived, list_audit, list_blocks
+from fondaco.console.log import list_arrived, list_audit, list_blocks, shown_body
 from fondaco.console.model import (
     AccountLine,
     Block,
@@ -28,12 +28,12 @@ from fondaco.console.model import (
     may,
 )
 from fondaco.console.money import list_fundings, list_refunds
-from fondaco.console.names import named
+from fondaco.console.names import named, names_of
 from fondaco.console.orders import list_orders
 from fondaco.console.people import list_people, person
 from fondaco.console.queues import delivery_latency, paid_per_day, queues
 from fondaco.console.stores import list_listings, list_sellers, listing_row, pause_listing, store_names
-from fondaco.console.timeline import timeline
+from fondaco.console.timeline import funding_timeline, timeline
 
 __all__ = [
     "AccountLine",
@@ -56,6 +56,7 @@ __all__ = [
     "delivery_latency",
     "end_of_day",
     "find",
+    "funding_timeline",
     "list_accounts",
     "list_arrived",
     "list_audit",
@@ -69,10 +70,12 @@ __all__ = [
     "listing_row",
     "may",
     "named",
+    "names_of",
     "paid_per_day",
     "pause_listing",
     "person",
     "queues",
+    "shown_body",
     "store_names",
     "timeline",
     "trial_csv",

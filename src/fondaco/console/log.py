@@ -1,7 +1,7 @@
 """The audit log, its blocks and the provider's events as the desks page through them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -87,10 +87,28 @@ async def list_arrived(
     rows = await db.fetch(
         viewer.as_staff,
         f"""SELECT e.id, e.provider, e.event_id, e.type, e.object_id, e.livemode, e.source, e.state,
-              e.attempts, e.failure, e.object_created, e.received_at, e.next_at, e.handled_at FROM inbox.event e
+              e.attempts, e.failure, e.object_created, e.received_at, e.next_at, e.handled_at
+            FROM inbox.event e
             WHERE ($1 = '' OR e.event_id = $1 OR e.object_id = $1 OR e.type ILIKE $2)
               AND ($3::text[] IS NULL OR e.state = ANY ($3)){start.condition}
             ORDER BY {start.order} LIMIT {checked_limit(limit) + 1}""",
         *args,
     )
     return start.page(rows, limit, lambda r: msgspec.convert(dict(r), InboxEvent))
+
+
+_HIDDEN = ("client_secret", "secret")
+
+
+def shown_body(body: Any) -> str:
+    """An event's body as indented JSON, without what opens a payment."""
+    return msgspec.json.format(msgspec.json.encode(_without_secrets(body)), indent=2).decode()
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        pairs = cast(dict[str, Any], value).items()
+        return {k: "hidden" if k in _HIDDEN and v else _without_secrets(v) for k, v in pairs}
+    if isinstance(value, list):
+        return [_without_secrets(v) for v in cast(list[Any], value)]
+    return value

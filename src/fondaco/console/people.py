@@ -91,7 +91,8 @@ async def _money(conn: Connection, user_id: UUID, currency: str) -> Record:
     row = await conn.fetchrow(
         """SELECT w.account, coalesce(w.amount, 0)::bigint AS wallet, b.orders, b.spent
            FROM (SELECT count(*)::int AS orders,
-                   coalesce(sum(total) FILTER (WHERE paid_at IS NOT NULL), 0)::bigint AS spent FROM orders.orders WHERE buyer_id = $1 AND currency = $2) b
+                   coalesce(sum(total) FILTER (WHERE paid_at IS NOT NULL), 0)::bigint AS spent
+                 FROM orders.orders WHERE buyer_id = $1 AND currency = $2) b
            LEFT JOIN (SELECT a.id AS account, sum(l.amount) AS amount FROM ledger.account a
                       JOIN ledger.balance l ON l.account_id = a.id
                       WHERE a.kind = 'wallet' AND a.owner = 'user:' || $1::uuid AND a.currency = $2

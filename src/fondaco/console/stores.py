@@ -87,7 +87,8 @@ async def list_listings(
         viewer.as_staff,
         f"""{_LISTING} WHERE ($1 = '' OR l.title ILIKE $1 OR l.slug ILIKE $1)
               AND ($2::text[] IS NULL OR l.state = ANY ($2))
-              AND ($3::uuid[] IS NULL OR l.seller_id = ANY ($3)) AND ($4::uuid IS NULL OR l.id = $4){start.condition}
+              AND ($3::uuid[] IS NULL OR l.seller_id = ANY ($3))
+              AND ($4::uuid IS NULL OR l.id = $4){start.condition}
             ORDER BY {start.order} LIMIT {checked_limit(limit) + 1}""",
         *args,
     )

@@ -9,7 +9,7 @@ from uuid import UUID
 from fondaco import audit, inbox, ledger, notifications, orders, wallets
 from fondaco.audit import AuditEvent
 from fondaco.console.model import Leg, Named, TimelineItem, may
-from fondaco.console.names import named, short_address
+from fondaco.console.names import names_of, short_address
 from fondaco.console.words import ACCOUNTS, JOURNALS, facts, plain, told
 from fondaco.core.db import Connection, Database, Record
 from fondaco.core.money import Money
@@ -21,7 +21,7 @@ from fondaco.orders import Order, OrderGroup
 from fondaco.wallets import Funding, Refund
 
 # Told by their own rows, with more to say.
-_TOLD_BY_ROWS = ("secret.revealed", "order.placed", "mail.sent_again")
+_TOLD_BY_ROWS = ("secret.revealed", "order.placed")
 # Of things at the same moment, causes come before what they cause.
 _RANK = (
     *("order", "funding", "provider", "journal", "stock", "entitlement", "audit", "mail", "reveal", "refund"),
@@ -37,42 +37,63 @@ async def timeline(db: Database, viewer: Viewer, order_id: UUID) -> list[Timelin
     group = await orders.group_in_scope(db, scope, order_id)
     chosen = [o for o in group.orders if order_id in (o.id, group.id)]
     fundings = await wallets.fundings_of_group(db, scope, group.id)
-    refunds = [r for f in fundings for r in await wallets.refunds_of(db, scope, f.id)]
-    refs = [f"order:{o.id}" for o in chosen] + [f"group:{group.id}"]
-    refs += [f"funding:{f.id}" for f in fundings] + [f"refund:{r.id}" for r in refunds]
     units = [i for o in chosen for line in o.lines for i in line.entitlements]
+    refs = [f"order:{o.id}" for o in chosen] + [f"group:{group.id}"]
+    story, items = await _money_story(
+        db, viewer, fundings, refs, also=[f"entitlement:{i}" for i in units], people=[group.buyer_id]
+    )
+    async with db.transaction(scope) as conn:
+        goods = await _goods(conn, [o.id for o in chosen])
+    items += [story.order(group, o) for o in chosen]
+    return _in_time([*items, *story.goods(goods)])
+
+
+async def funding_timeline(db: Database, viewer: Viewer, funding_id: UUID) -> list[TimelineItem]:
+    """What happened to one payment: its own part of the story. For staff. Raises NotFound."""
+    funding = await wallets.read_funding(db, viewer.as_staff, funding_id)
+    _, items = await _money_story(db, viewer, [funding], [], also=[], people=[])
+    return _in_time(items)
+
+
+def _in_time(items: list[TimelineItem]) -> list[TimelineItem]:
+    return sorted(items, key=lambda i: (i.at, _RANK.index(i.source)))
+
+
+async def _money_story(
+    db: Database,
+    viewer: Viewer,
+    fundings: list[Funding],
+    refs: list[str],
+    *,
+    also: list[str],
+    people: list[UUID],
+) -> tuple["Story", list[TimelineItem]]:
+    """Payments, refunds, and all that was written about them and `refs`; of `also` the audit events."""
+    scope = viewer.as_staff
+    refunds = [r for f in fundings for r in await wallets.refunds_of(db, scope, f.id)]
+    refs = refs + [f"funding:{f.id}" for f in fundings] + [f"refund:{r.id}" for r in refunds]
     journals = await ledger.journals_of(db, scope, refs)
-    events = await audit.history(db, scope, [*refs, *(f"entitlement:{i}" for i in units)])
+    events = await audit.history(db, scope, [*refs, *also])
     mails = await notifications.mails_of(db, viewer, refs)
     arrived = await inbox.events_about(db, scope, _provider_ids(fundings, refunds))
-    async with db.transaction(scope) as conn:
-        words = await named(conn, viewer, _refs(group, journals, events, fundings))
-        goods = await _goods(conn, [o.id for o in chosen])
-    story = Story(viewer, words)
+    named = {f"user:{i}" for i in (*people, *(f.user_id for f in fundings))}
+    named |= {e.actor for e in events} | {j.actor for j in journals}
+    named |= {e.owner for j in journals for e in j.entries}
+    story = Story(viewer, await names_of(db, viewer, named))
     items = [
-        *(story.order(group, o, events) for o in chosen),
         *(story.funding(f) for f in fundings),
         *(story.refund(r) for r in refunds),
         *(story.arrival(e) for e in arrived),
         *(story.journal(j) for j in journals),
         *(story.event(e) for e in events if e.kind not in _TOLD_BY_ROWS),
         *(story.mail(m) for m in mails),
-        *story.goods(goods),
     ]
-    return sorted(items, key=lambda i: (i.at, _RANK.index(i.source)))
+    return story, items
 
 
 def _provider_ids(fundings: Iterable[Funding], refunds: Iterable[Refund]) -> list[str]:
     ids = [i for f in fundings for i in (f.session_id, f.intent_id, f.charge_id)]
     return [i for i in (*ids, *(r.provider_id for r in refunds)) if i]
-
-
-def _refs(
-    group: OrderGroup, journals: list[Journal], events: list[AuditEvent], fundings: list[Funding]
-) -> set[str]:
-    found = {f"user:{group.buyer_id}", *(f"user:{f.user_id}" for f in fundings)}
-    found |= {e.actor for e in events} | {j.actor for j in journals}
-    return found | {e.owner for j in journals for e in j.entries}
 
 
 async def _goods(conn: Connection, order_ids: list[UUID]) -> Mapping[str, list[Record]]:
@@ -115,10 +136,9 @@ class Story:
     def link(self, permission: str, href: str) -> str:
         return href if may(self.viewer, permission) else ""
 
-    def order(self, group: OrderGroup, order: Order, events: list[AuditEvent]) -> TimelineItem:
+    def order(self, group: OrderGroup, order: Order) -> TimelineItem:
         units = sum(line.quantity for line in order.lines)
         paid = "from the wallet" if group.pay_with == "wallet" else "by card"
-        placed = [e.actor for e in events if e.kind in ("order.placed", "order.delivered")]
         return TimelineItem(
             at=order.created_at,
             source="order",
@@ -126,7 +146,7 @@ class Story:
             tone="new",
             words=f"{order.number} placed: {units} {'unit' if units == 1 else 'units'} of {order.seller}, "
             f"{Money(order.total, order.currency)}, {paid}",
-            who=self.who(placed[0] if group.pay_with == "wallet" and placed else f"user:{group.buyer_id}"),
+            who=self.who(f"user:{group.buyer_id}"),
             detail=", ".join(f"{line.quantity} × {line.title}" for line in order.lines),
             state=order.state,
             machine="order",
