@@ -1,0 +1,1 @@
+"""The seller desk: opening a store, listings, stock, orders, money, team and API keys, as pages."""
