@@ -47,26 +47,24 @@ async def handle_all(till: Till) -> None:
 
 
 async def test_every_order_of_the_events_of_one_payment_ends_alike(till: Till) -> None:
-    """A late bank debit: opened, processing, paid; its five events in all 120 orders, on one database."""
+    """A late bank debit, its five events in all 120 orders."""
     kinds = (
+        "payment_intent.processing",
         "checkout.session.completed",
-        "checkout.session.async_payment_succeeded",
-        "payment_intent.succeeded",
-        "charge.updated",
         "charge.succeeded",
+        "payment_intent.succeeded",
+        "checkout.session.async_payment_succeeded",
     )
     for order in itertools.permutations(range(len(kinds))):
-        if order[0] > 1 and order[1] == 0:
-            continue  # a fifth of them says nothing new
         till.sandbox.reset()
         buyer = await make_buyer(till.db)
         funding = await till.top_up(buyer)
         till.sandbox.pay(funding.session_id or "", "bank_debit_success")
         till.sandbox.advance(60)
         events = await till.events(*kinds)
+        assert len(events) == len(kinds)
         for n in order:
-            if n < len(events):
-                await till.deliver(events[n])
+            await till.deliver(events[n])
         await till.work()
         assert (await till.funding(funding)).state == "SUCCEEDED"
         assert await till.wallet(buyer) == 2500
