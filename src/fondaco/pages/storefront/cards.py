@@ -37,11 +37,14 @@ _LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A listing on a card, a row or a cart line. `listing_id` is None when it cannot be added."""
+    """A listing on a card or in a row. `listing_id` is None when it cannot be added to the cart.
+
+    It names no kind of goods: a cover is drawn from title and platform, which orders and the library know
+    too, so that it is the same picture everywhere.
+    """
 
     title: str
     href: str
-    kind: str
     platform: str
     region: str
     edition: str
@@ -61,7 +64,6 @@ def item(card: Card) -> Item:
     return Item(
         title=card.title,
         href=f"/l/{card.slug}",
-        kind=card.category_name,
         platform=card.platform,
         region=card.region_name,
         edition=card.edition,
