@@ -193,7 +193,9 @@ def _problem_response(status: str, text: str) -> dict[str, Any]:
 
 def _sign(module: str) -> str:
     """A module's own first sentence."""
-    return (import_module(f"fondaco.{module}").__doc__ or module).strip().partition("\n")[0]
+    sign = (import_module(f"fondaco.{module}").__doc__ or module).strip().partition("\n")[0]
+    words = sign.partition(": ")[2] or sign
+    return words[0].upper() + words[1:]
 
 
 def _structs(base: type[Any] = msgspec.Struct) -> Iterator[type[msgspec.Struct]]:

@@ -10,7 +10,7 @@ from fondaco.pages.render import Shell, environment, render_page
 from fondaco.settings import Settings
 
 _HEADINGS: dict[str, str] = {
-    "not_found": "There is nothing here",
+    "not_found": "Not found",
     "forbidden": "Not for your role",
     "cross_site": "Please reload and try again",
     "too_many": "A little slower, please",
