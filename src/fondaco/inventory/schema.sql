@@ -22,7 +22,8 @@ CREATE TABLE inventory.stock_batch (
   failure         text,
   created_by      text NOT NULL,
   created_at      timestamptz NOT NULL DEFAULT now(),
-  closed_at       timestamptz
+  closed_at       timestamptz,
+  UNIQUE (id, listing_id, seller_id)
 );
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON inventory.stock_batch
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('stock_batch', 'state');
@@ -42,15 +43,17 @@ CREATE TABLE inventory.batch_problem (
 
 CREATE TABLE inventory.stock_unit (
   id             uuid PRIMARY KEY,                     -- random (version 4): buyers pick from a random place
-  seller_id      uuid NOT NULL REFERENCES sellers.seller,
-  listing_id     uuid NOT NULL REFERENCES catalog.listing,
-  batch_id       uuid NOT NULL REFERENCES inventory.stock_batch,
+  seller_id      uuid NOT NULL,
+  listing_id     uuid NOT NULL,
+  batch_id       uuid NOT NULL,
   state          text NOT NULL,
   fingerprint    bytea NOT NULL UNIQUE CHECK (length(fingerprint) = 32),
   key_id         uuid NOT NULL REFERENCES vault.data_key,
   sealed         bytea NOT NULL,
   line_id        uuid,                                 -- the order line it is reserved for or sold to
   reserved_until timestamptz,
+  -- One check instead of three: a unit is its batch's listing's and seller's.
+  FOREIGN KEY (batch_id, listing_id, seller_id) REFERENCES inventory.stock_batch (id, listing_id, seller_id),
   CHECK ((state IN ('RESERVED', 'SOLD', 'CONSUMED')) <= (line_id IS NOT NULL)),
   CHECK ((state = 'RESERVED') = (reserved_until IS NOT NULL))
 ) WITH (fillfactor = 80);
