@@ -106,7 +106,7 @@ async def test_the_key_is_shown_on_one_answer_only(
     again = await send(client, after, f"{bought.path}/reveal")
     assert "AB&lt;CD&gt;" in again.text
     assert await reveals(db) == 2
-    assert "Key shown" in (await client.get("/library")).text
+    assert "mark tone-quiet" in (await client.get("/library")).text
 
 
 async def reveals(db: Database) -> int:

@@ -58,7 +58,7 @@ def shelved(one: Entitlement) -> Shelved:
 def _mark(one: Entitlement) -> tuple[str, str]:
     if one.revoked_at:
         return "bad", "Taken back"
-    return ("quiet", "Key shown") if one.revealed_at else ("new", "Key not shown yet")
+    return ("quiet", "Shown") if one.revealed_at else ("new", "Not shown yet")
 
 
 @get("/library", permit="library.own", include_in_schema=False)

@@ -72,7 +72,6 @@ async def _wallet_page(request: Call, amount: str = "", problem: Problem | None 
         status=form_status(problem) if problem else 200,
         crumbs=[Crumb("Home", "/"), Crumb("Wallet")],
         balance=await ledger.wallet_balance(request.db, viewer, currency),
-        verified=viewer.verified,
         query=query,
         moves=await moves(request, shown),
         next_cursor=request.cursors.make("wallet.entries", [shown[-1].number]) if more else None,
