@@ -7,7 +7,7 @@ open) and nothing here ever holds a secret.
 
 from fondaco.console.books import account_lines, end_of_day, list_accounts, trial_csv
 from fondaco.console.finding import find
-from fondaco.console.log import list_arrived, list_audit, list_blocks, shown_body
+from fondaco.console.log import list_arrived, list_audit, list_blocks, list_mails, shown_body
 from fondaco.console.model import (
     AccountLine,
     Block,
@@ -63,6 +63,7 @@ __all__ = [
     "list_blocks",
     "list_fundings",
     "list_listings",
+    "list_mails",
     "list_orders",
     "list_people",
     "list_refunds",

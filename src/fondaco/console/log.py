@@ -1,4 +1,4 @@
-"""The audit log, its blocks and the provider's events as the desks page through them."""
+"""The audit log and its blocks, the provider's events and the mails, as the desks page through them."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -12,11 +12,13 @@ from fondaco.core.db import Database, Record
 from fondaco.core.pagination import Cursors, Page
 from fondaco.core.viewer import Viewer
 from fondaco.inbox import InboxEvent
+from fondaco.notifications import MailRow
 from fondaco.orders.reads import pattern
 
 _EVENTS = Keyset("console-audit", (("id", "e.id", "bigint"),))
 _BLOCKS = Keyset("console-blocks", (("number", "b.number", "bigint"),))
 _ARRIVED = Keyset("console-inbox", (("id", "e.id", "bigint"),))
+_MAILS = Keyset("console-mails", (("created_at", "m.created_at", "timestamptz"), ("id", "m.id", "uuid")))
 
 
 async def list_audit(
@@ -95,6 +97,33 @@ async def list_arrived(
         *args,
     )
     return start.page(rows, limit, lambda r: msgspec.convert(dict(r), InboxEvent))
+
+
+async def list_mails(
+    db: Database,
+    viewer: Viewer,
+    cursors: Cursors,
+    *,
+    q: str = "",
+    states: Sequence[str] = (),
+    templates: Sequence[str] = (),
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[MailRow]:
+    """Mails without their texts, newest first. `q`: part of a recipient's address or of a subject."""
+    args: list[Any] = [pattern(q), list(states) or None, list(templates) or None]
+    start = _MAILS.start(cursors, cursor, args)
+    rows = await db.fetch(
+        viewer.as_staff,
+        f"""SELECT m.id, m.template, m.template_version, m.user_id, m.ref, m.recipient, m.subject, m.state,
+              m.attempts, m.next_at, m.failure, m.created_at, m.sent_at FROM notifications.mail m
+            WHERE ($1 = '' OR m.recipient ILIKE $1 OR m.subject ILIKE $1)
+              AND ($2::text[] IS NULL OR m.state = ANY ($2))
+              AND ($3::text[] IS NULL OR m.template = ANY ($3)){start.condition}
+            ORDER BY {start.order} LIMIT {checked_limit(limit) + 1}""",
+        *args,
+    )
+    return start.page(rows, limit, lambda r: msgspec.convert(dict(r), MailRow))
 
 
 _HIDDEN = ("client_secret", "secret")
