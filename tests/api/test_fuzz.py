@@ -15,6 +15,8 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 from schemathesis.core.failures import FailureGroup
 
@@ -35,7 +37,7 @@ from tests.support.people import make_seller, make_user, sign_in
 from tests.support.sandbox import run_sandbox
 from tests.support.shop import purchase
 
-EXAMPLES = int(os.environ.get("FONDACO_FUZZ", "8"))
+EXAMPLES = int(os.environ.get("FONDACO_FUZZ", "4"))
 WANTED = (
     "not_a_server_error",
     "status_code_conformance",
@@ -117,8 +119,9 @@ def world(databases: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             runner.run(db.close())
 
 
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda m: m.value)
 @pytest.mark.parametrize("name", operation_names())
-def test_answers_are_what_the_document_says(world: World, name: str) -> None:
+def test_answers_are_what_the_document_says(world: World, name: str, mode: GenerationMode) -> None:
     method, _, path = name.partition(" ")
     operation = world.schema[path][method]
     permission = operation.definition.raw["x-permission"]
@@ -133,12 +136,15 @@ def test_answers_are_what_the_document_says(world: World, name: str) -> None:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=operation.as_strategy(), real=st.booleans())
+    @given(case=operation.as_strategy(generation_mode=mode), real=st.booleans())
     def call(case: Any, real: bool) -> None:
         if real and case.path_parameters:
             case.path_parameters |= {k: v for k, v in world.known.items() if k in case.path_parameters}
         sent = case.as_transport_kwargs(base_url="http://127.0.0.1:8000")
-        request = httpx.Request(**_plain(sent), cookies=None)
+        try:
+            request = httpx.Request(**_plain(sent), cookies=None)
+        except (TypeError, ValueError, httpx.InvalidURL):
+            return  # no client could send this
         request.headers["Authorization"] = f"Bearer {token}"
         answer = world.runner.run(world.client.send(request))
         request.read()
@@ -147,6 +153,8 @@ def test_answers_are_what_the_document_says(world: World, name: str) -> None:
 
     try:
         call()
+    except Unsatisfiable:
+        pytest.skip("the document allows anything here")
     except FailureGroup as group:
         raise AssertionError("\n".join(f"{e}\n{e.__dict__}" for e in group.exceptions)[:3000]) from None
 
