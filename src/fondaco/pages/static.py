@@ -13,7 +13,7 @@ from importlib import resources
 # Order matters: the first sheet names the cascade layers.
 CSS_PARTS = (
     "tokens", "base", "components", "tables", "notices", "overlays", "delivery", "forms", "lists",
-    "layouts", "storefront", "shelves", "charts", "utilities",
+    "layouts", "storefront", "shelves", "charts", "console", "utilities",
 )  # fmt: skip
 # URL name -> (package, path inside it).
 _FROM_PACKAGES = {
