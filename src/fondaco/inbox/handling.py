@@ -240,7 +240,8 @@ async def _later(conn: Connection, row_id: int, state: str, why: str) -> None:
 
 
 async def _failed(db: Database, row_id: int, error: Exception) -> None:
-    words = f"{type(error).__name__}: {error}"[:300].replace("\x00", "")
+    said = (str(error).splitlines() or [""])[0]  # the database's further lines show whole rows
+    words = f"{type(error).__name__}: {said}"[:300].replace("\x00", "")
 
     async def work(conn: Connection) -> None:
         open_ = await conn.fetchval(
