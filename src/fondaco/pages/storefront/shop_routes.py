@@ -59,7 +59,7 @@ async def browse(request: Call) -> Response[Any]:
     """Everything on sale, narrowed by what the URL says."""
     query = ListQuery.parse(shop_spec("/browse"), request.query_params.multi_items())
     heading = f"Results for “{query.q}”" if query.q else "All listings"
-    return await _list_page(request, query, heading, [Crumb("Start", "/"), Crumb("All listings")])
+    return await _list_page(request, query, heading, [Crumb("Home", "/"), Crumb("All listings")])
 
 
 @get("/c/{slug:str}", permit="public.see", include_in_schema=False)
@@ -69,7 +69,7 @@ async def shelf(request: Call, slug: FromPath[str]) -> Response[Any]:
     if name is None:
         raise NotFound()
     query = ListQuery.parse(shop_spec(f"/c/{slug}", "category"), request.query_params.multi_items())
-    crumbs = [Crumb("Start", "/"), Crumb("All listings", "/browse"), Crumb(name)]
+    crumbs = [Crumb("Home", "/"), Crumb("All listings", "/browse"), Crumb(name)]
     return await _list_page(request, query, name, crumbs, category=slug)
 
 
@@ -125,7 +125,7 @@ async def listing(request: Call, slug: FromPath[str]) -> Response[Any]:
         described=card.summary or plain_text(found.description, 160),
         protection_days=request.settings.protection_days,
         crumbs=[
-            Crumb("Start", "/"),
+            Crumb("Home", "/"),
             Crumb(card.category_name, f"/c/{card.category}"),
             Crumb(card.title),
         ],
@@ -159,7 +159,7 @@ async def store(request: Call, slug: FromPath[str]) -> Response[Any]:
         "storefront/store.html",
         store=found,
         country=catalog.region_name(found.country),
-        crumbs=[Crumb("Start", "/"), Crumb("All listings", "/browse"), Crumb(found.name)],
+        crumbs=[Crumb("Home", "/"), Crumb("All listings", "/browse"), Crumb(found.name)],
         **_list_context(request, query, shown),
     )
 

@@ -1,8 +1,9 @@
 // Live fragments. An element like
 //   <section id="order" data-live-url="/orders/1/live">…</section>
 // is replaced by each HTML fragment its event stream sends (event "message", the whole element, same
-// id). When the stream fails, the page itself is asked every 3 seconds and the element with that id
-// taken from it. A fragment with data-live-final ends it.
+// id). When the stream fails, its data-poll-url (or the page itself) is asked every 3 seconds and the
+// element with that id taken from the answer. A fragment with data-live-final ends it. Words in
+// data-live-says are spoken when they change.
 const PERIOD = 3000;
 
 function take(current, html) {
@@ -14,6 +15,10 @@ function take(current, html) {
   current.replaceWith(fresh);
   if (focused) document.getElementById(focused)?.focus();
   document.dispatchEvent(new CustomEvent("fondaco:swapped", { detail: { id: fresh.id } }));
+  const text = fresh.dataset.liveSays;
+  if (text && text !== current.dataset.liveSays) {
+    document.dispatchEvent(new CustomEvent("fondaco:said", { detail: { text } }));
+  }
   return fresh;
 }
 
@@ -33,7 +38,8 @@ function follow(start) {
   };
   const poll = async () => {
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      const address = element.dataset.pollUrl || location.href;
+      const answer = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store" });
       if (answer.ok) accept(await answer.text());
     } catch {
       // The network is away for a moment: the next turn asks again.
