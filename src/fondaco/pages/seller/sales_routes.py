@@ -132,7 +132,7 @@ async def balance(request: Call) -> Response[Any]:
             }
             for name, (words, _) in ACCOUNTS.items()
         ],
-        account=account,
+        which=account,
         entries=await _entries(request, entries),
         older=f"{here}&before={entries[-1].version}" if len(lines) > ENTRIES else "",
         newest=here if place else "",
