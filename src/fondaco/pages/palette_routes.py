@@ -3,7 +3,7 @@
 from litestar import Response, get
 from msgspec import Struct
 
-from fondaco import catalog, orders
+from fondaco import catalog, console, orders
 from fondaco.core.viewer import Viewer
 from fondaco.core.web import Call
 from fondaco.identity.permissions import PERMISSIONS
@@ -57,6 +57,8 @@ async def palette(request: Call) -> Response[Found]:
     items = _pages(viewer, typed)
     if typed and _may(viewer, "catalog.read"):
         items = await _goods(request, typed) + items
+    if len(typed) > 1 and _may(viewer, "console.see"):
+        items = await _console(request, typed) + items
     return Response(Found(items), headers={"Cache-Control": "no-store"})
 
 
@@ -91,6 +93,12 @@ async def _goods(request: Call, typed: str) -> list[Item]:
             if (path := f"/seller/listings/{row.id}")
         ),
     ]
+
+
+async def _console(request: Call, typed: str) -> list[Item]:
+    """What the console finds by it. Never by a key: an address is kept in histories and logs."""
+    found = await console.find(request.db, request.viewer, typed, limit=2 * MOST)
+    return [Item(f.title, f"{f.kind.capitalize()}, {f.note}", f.href) for f in found]
 
 
 routes = [palette]
