@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fondaco import catalog
 from fondaco.orders import QuoteLine
+from fondaco.pages.render import format_money
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,24 @@ class Row:
     picture: Picture
     region: str
     most: int
+
+    @property
+    def words(self) -> str:
+        """What differs, or what to know; "" for nothing. The title stands beside it."""
+        line = self.line
+        if line.difference == "price_changed" and line.seen_price is not None:
+            now, before = (format_money(p, line.currency) for p in (line.price, line.seen_price))
+            return f"Now {now}; it was {before} when you chose it."
+        said = {
+            "price_changed": f"Now {format_money(line.price, line.currency)}." if line.currency else "",
+            "sold_out": f"Only {line.left} left." if line.left else "Sold out.",
+            "too_many": f"At most {line.max_per_order} in one order.",
+            "region": f"Works in {self.region} only, not in your country.",
+            "own_goods": "Sold by your own store.",
+            "unavailable": "Not for sale any more.",
+            "currency": f"Priced in {line.currency}: buy it on its own.",
+        }
+        return said.get(line.difference, f"Works in {self.region} only." if line.words else "")
 
     @property
     def tone(self) -> str:

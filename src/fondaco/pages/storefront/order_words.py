@@ -99,7 +99,7 @@ def _closed(group: OrderGroup) -> Story:
     if group.state == "EXPIRED":
         words = "It was not paid in time, so the keys went back on sale. Nothing was charged."
         return Story("quiet", "Expired", words, 1, live=False, can_repeat=True)
-    words = f"Nothing was charged.{f' Reason: {because}.' if because else ''}"
+    words = f"{because[0].upper()}{because[1:]}. Nothing was charged." if because else "Nothing was charged."
     return Story("quiet", "Cancelled", words, 1, live=False, can_repeat=True)
 
 
