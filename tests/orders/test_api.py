@@ -3,7 +3,6 @@
 from uuid import uuid4
 
 import httpx
-import pytest
 
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.ids import uuid7
@@ -85,15 +84,15 @@ async def test_lines_with_the_price_seen_need_no_quote(client: httpx.AsyncClient
     assert await db.fetchval(SYSTEM, "SELECT count(*) FROM orders.order_group") == 1
 
 
-@pytest.mark.parametrize("value", [-1, 0, 1.5, "1e3", 2**31, 2**63, None, [], True, "１", " 1", "+1", "01"])
-async def test_hostile_quantities_and_prices(client: httpx.AsyncClient, db: Database, value: object) -> None:
+async def test_hostile_quantities_and_prices(client: httpx.AsyncClient, db: Database) -> None:
     shop, buyer = await make_shop(db, price=1999, stock=3), await make_user(db)
     await give_money(db, buyer.user(), 10_000)
     client.headers.update(await bearer(db, buyer))
     good = {"listing_id": str(shop.listing_id), "quantity": 1, "price": 1999}
-    for name in ("quantity", "price"):
+    hostile = [-1, 0, 1.5, "1e3", 2**31, 2**63, None, [], True, "１", " 1", "+1", "01"]
+    for name, value in [(n, v) for n in ("quantity", "price") for v in hostile]:
         if name == "price" and value is None:
-            continue
+            continue  # a price may be left out; then nothing is bought either
         sent = {"pay_with": "wallet", "lines": [{**good, name: value}]}
         answer = await client.post("/api/v1/orders", json=sent)
         assert answer.status_code in (400, 422), (name, value, answer.text)

@@ -7,6 +7,7 @@ import pytest
 
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.problem import Problem
+from fondaco.embedded import Endpoints
 from fondaco.ledger import InsufficientFunds, escrow_of, wallet_of
 from fondaco.orders.combiner import Combiner
 from fondaco.orders.model import Bought, Purchase
@@ -201,23 +202,18 @@ async def test_a_changed_price_is_never_charged_silently(db: Database) -> None:
     assert (await books(db))["wallet"] == 50_000 - 2499
 
 
-@pytest.mark.parametrize(
-    ("region", "country", "ended"),
-    [
+async def test_keys_of_another_region_are_refused(db: Database) -> None:
+    for region, country, ended in (
         ("EU", "DE", "bought"),
         ("EU", "US", "other_region"),
         ("US", "DE", "other_region"),
         ("GLOBAL", "US", "bought"),
         ("US", None, "bought"),
-    ],
-)
-async def test_keys_of_another_region_are_refused(
-    db: Database, region: str, country: str | None, ended: str
-) -> None:
-    shop = await make_shop(db, stock=1, region=region)
-    buyer = await make_buyer(db, country=country)
-    await give_money(db, buyer.user(), 5000)
-    assert await codes(Combiner(db), purchase(buyer, shop.wish())) == [ended]
+    ):
+        shop = await make_shop(db, stock=1, region=region)
+        buyer = await make_buyer(db, country=country)
+        await give_money(db, buyer.user(), 5000)
+        assert await codes(Combiner(db), purchase(buyer, shop.wish())) == [ended], (region, country)
 
 
 async def test_one_currency_a_purchase(db: Database) -> None:
@@ -285,3 +281,19 @@ async def test_a_new_unit_puts_it_back_on_sale(db: Database) -> None:
     assert await codes(Combiner(db), purchase(buyer, shop.wish())) == ["sold_out"]
     await add_units(db, shop.listing_id, 1)
     assert await codes(Combiner(db), purchase(buyer, shop.wish())) == ["bought"]
+
+
+async def test_without_a_database_everybody_is_told_at_once(db: Database, endpoints: Endpoints) -> None:
+    shop = await make_shop(db, stock=40)
+    buyers = [await make_buyer(db) for _ in range(8)]
+    for b in buyers:
+        await give_money(db, b.user(), 5000)
+    full = await Database(endpoints.app_dsn, size=1, timeout_s=0.2).open()
+    try:
+        combiner = Combiner(full)
+        async with full.connection():  # the only connection is taken
+            ended = await codes(combiner, *(purchase(b, shop.wish()) for b in buyers))
+        assert set(ended) == {"unavailable"}
+        assert await codes(combiner, purchase(buyers[0], shop.wish())) == ["bought"]
+    finally:
+        await full.close()

@@ -73,15 +73,15 @@ async def test_carts_are_changed_and_emptied(db: Database) -> None:
     assert await count_in_cart(db, user) == 0
 
 
-@pytest.mark.parametrize("quantity", [-1, 11, 101, 2**31, 2**63])
-async def test_hostile_quantities_are_refused(db: Database, quantity: int) -> None:
+async def test_hostile_quantities_are_refused(db: Database) -> None:
     shop = await make_shop(db, stock=9)
     user = await make_buyer(db)
-    with pytest.raises(Invalid):
-        await set_in_cart(db, user, None, listing_id=shop.listing_id, quantity=quantity)
-    if quantity != 11:
+    for quantity in (-1, 11, 101, 2**31, 2**63):
         with pytest.raises(Invalid):
-            await quote(db, user, [Wish(shop.listing_id, quantity, 1999)])
+            await set_in_cart(db, user, None, listing_id=shop.listing_id, quantity=quantity)
+        if quantity != 11:
+            with pytest.raises(Invalid):
+                await quote(db, user, [Wish(shop.listing_id, quantity, 1999)])
     with pytest.raises(NotFound):
         await add_to_cart(db, user, None, listing_id=uuid7())
     paused = await make_listing(db, shop.seller_id, state="PAUSED")

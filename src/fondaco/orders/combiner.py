@@ -70,6 +70,10 @@ class Combiner:
         try:
             try:
                 verdicts = await self._call([purchase for purchase, _ in batch])
+            except Unavailable as error:  # nobody would fare better alone
+                for _, answer in batch:
+                    _settle(answer, error)
+                return
             except Exception as error:
                 if len(batch) == 1:
                     raise
@@ -96,7 +100,9 @@ class Combiner:
                 break
             except _AGAIN as error:
                 if attempt == _TRIES:
-                    raise Unavailable() from error
+                    if len(purchases) == 1 or isinstance(error, LOST):
+                        raise Unavailable() from error
+                    raise
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter
         else:
             raise AssertionError("unreachable")

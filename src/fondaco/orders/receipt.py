@@ -143,12 +143,12 @@ def _printable(text: str, font: str) -> str:
 @cache
 def _fonts() -> dict[str, frozenset[int]]:
     """Registers the typefaces of the receipt once; answers which characters each has."""
-    from reportlab.pdfbase.pdfmetrics import registerFont
+    from reportlab.pdfbase.pdfmetrics import registerFont  # pyright: ignore[reportUnknownVariableType]
     from reportlab.pdfbase.ttfonts import TTFont
 
     found: dict[str, frozenset[int]] = {}
     for name, file in (("Receipt", "RedHatDisplay-Regular.ttf"), ("Receipt-Bold", "RedHatDisplay-Bold.ttf")):
         font = TTFont(name, BytesIO(files("font_rhd").joinpath("files", file).read_bytes()))
-        registerFont(font)  # pyright: ignore[reportUnknownVariableType]
+        registerFont(font)
         found[name] = frozenset(font.face.charToGlyph)
     return found
