@@ -102,7 +102,14 @@ def matches(item: Item, q: BrowseQuery, without: str = "") -> bool:
         and (without == "seller" or not q.sellers or item.seller in q.sellers)
         and (q.price_min is None or item.price >= q.price_min)
         and (q.price_max is None or item.price <= q.price_max)
+        and (without == "price" or not q.price_bands or band(item.price) in q.price_bands)
         and (without == "in_stock" or not q.in_stock or item.stocked)
+    )
+
+
+def band(price: int) -> str:
+    return next(
+        n for n, (low, high) in catalog.PRICE_BANDS.items() if price >= low and (not high or price <= high)
     )
 
 
@@ -121,7 +128,7 @@ async def test_facets_totals_and_pages_equal_counting_by_hand(
             platform=PLATFORMS[i % 3],
             region=REGIONS[(i // 2) % 3],
             seller=slugs[(i // 3) % 2],
-            price=100 * (i % 7 + 1),
+            price=(99, 499, 500, 1000, 1999, 2000, 7000)[i % 7],
             stocked=i % 3 != 0,
             sold=i % 4,
             state="DRAFT" if i % 9 == 0 else "PAUSED" if i % 10 == 0 else "PUBLISHED",
@@ -137,7 +144,8 @@ async def test_facets_totals_and_pages_equal_counting_by_hand(
         regions=some(REGIONS),
         sellers=some(slugs),
         price_min=st.sampled_from([None, 0, 300]),
-        price_max=st.sampled_from([None, 500, 100]),
+        price_max=st.sampled_from([None, 5000, 500]),
+        price_bands=some([*catalog.PRICE_BANDS]),
         in_stock=st.booleans(),
         sort=st.sampled_from(sorted(catalog.SORTS)),
         limit=st.sampled_from([3, 7, 100]),
@@ -162,6 +170,8 @@ async def same_as_by_hand(db: Database, cursors: Cursors, items: list[Item], que
     for facet in ("category", "platform", "region", "seller"):
         left = [i for i in items if matches(i, query, without=facet)]
         assert counts(first, facet) == Counter(getattr(i, facet) for i in left), (facet, query)
+    priced = [i for i in items if matches(i, query, without="price")]
+    assert counts(first, "price") == Counter(band(i.price) for i in priced)
     stocked = [i for i in items if matches(i, query, without="in_stock") and i.stocked]
     assert counts(first, "in_stock") == ({"true": len(stocked)} if stocked else {})
     forward = await walk(db, cursors, query)
