@@ -160,8 +160,9 @@ def test_answers_are_what_the_document_says(world: World, name: str, mode: Gener
 
 
 def _plain(sent: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: sent[name]
-        for name in ("method", "url", "params", "headers", "json", "data", "content", "files")
-        if sent.get(name) is not None
-    }
+    """What httpx takes; raw bytes are its `content`."""
+    names = ("method", "url", "params", "headers", "json", "data", "content", "files")
+    found = {name: sent[name] for name in names if sent.get(name) is not None}
+    if isinstance(found.get("data"), bytes | str):
+        found["content"] = found.pop("data")
+    return found
