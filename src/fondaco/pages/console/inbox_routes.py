@@ -8,7 +8,17 @@ from litestar.params import PathParameter
 from fondaco import console, inbox
 from fondaco.core.problem import NotFound, Problem
 from fondaco.core.web import Call
-from fondaco.pages.console.parts import HOME, SIZES, confirm, cursor_of, desk, known, read_list, states_facet
+from fondaco.pages.console.parts import (
+    HOME,
+    SIZES,
+    confirm,
+    cursor_of,
+    desk,
+    known,
+    read_list,
+    refusal,
+    states_facet,
+)
 from fondaco.pages.context import see_other
 from fondaco.pages.listquery import ListSpec
 from fondaco.pages.render import Crumb
@@ -83,7 +93,7 @@ async def replay(request: Call, row_id: Id) -> Response[str]:
     except NotFound:
         raise
     except Problem as problem:
-        said = ("bad", problem.detail)
+        said = refusal(problem)
     return see_other(request, f"{LIST}/{row_id}", said=said)
 
 

@@ -77,7 +77,7 @@ async def one_account(request: Call, account_id: Id) -> Response[str]:
         "account.html",
         here=BOOKS,
         crumbs=[Crumb("Ledger", BOOKS), Crumb(f"{kind}: {names[found.owner].words}")],
-        account=found,
+        book=found,
         kind=kind,
         query=query,
         rows=lines.items,

@@ -18,6 +18,7 @@ from fondaco.pages.console.parts import (
     desk,
     known,
     read_list,
+    refusal,
     states_facet,
     words_facet,
 )
@@ -118,7 +119,7 @@ async def again(request: Call, mail_id: FromPath[UUID]) -> Response[str]:
     except NotFound:
         raise
     except Problem as problem:
-        said = ("bad", problem.detail)
+        said = refusal(problem)
     return see_other(request, f"{LIST}/{mail_id}", said=said)
 
 

@@ -11,7 +11,7 @@ from fondaco.console import may
 from fondaco.core.ids import parse_uuid
 from fondaco.core.problem import Problem
 from fondaco.core.web import Call
-from fondaco.pages.context import form_faults, form_status, page
+from fondaco.pages.context import Said, form_faults, form_status, page
 from fondaco.pages.listquery import Facet, FacetValue, ListQuery, ListSpec
 from fondaco.pages.render import Crumb, Link, LinkGroup
 from fondaco.pages.states import state_mark
@@ -132,6 +132,12 @@ async def sellers_facet(request: Call, query: ListQuery) -> Facet:
     others = await console.names_of(request.db, request.viewer, [f"seller:{v}" for v in chosen])
     values |= {v: others[f"seller:{v}"].words for v in chosen}
     return words_facet("seller", "Store", values)
+
+
+def refusal(problem: Problem) -> Said:
+    """A refusal as the message on the next page."""
+    faults, words = form_faults(problem)
+    return ("bad", words or next(iter(faults.values()), problem.detail))
 
 
 async def confirm(

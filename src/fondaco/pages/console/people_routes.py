@@ -12,7 +12,17 @@ from fondaco.console.words import told
 from fondaco.core.problem import NotFound, Problem
 from fondaco.core.web import Call
 from fondaco.identity.staff import STAFF_ROLES
-from fondaco.pages.console.parts import HOME, SIZES, confirm, cursor_of, desk, known, read_list, words_facet
+from fondaco.pages.console.parts import (
+    HOME,
+    SIZES,
+    confirm,
+    cursor_of,
+    desk,
+    known,
+    read_list,
+    refusal,
+    words_facet,
+)
 from fondaco.pages.context import see_other
 from fondaco.pages.listquery import Facet, FacetValue, ListSpec
 from fondaco.pages.render import Crumb
@@ -122,7 +132,7 @@ async def give_role(request: Call, user_id: FromPath[UUID]) -> Response[Any]:
     except NotFound:
         raise
     except Problem as problem:
-        return see_other(request, f"{LIST}/{user_id}", said=("bad", problem.detail))
+        return see_other(request, f"{LIST}/{user_id}", said=refusal(problem))
     own = user_id == request.viewer.user_id
     return see_other(request, "/" if own and not role else f"{LIST}/{user_id}", said=("good", said))
 
@@ -163,7 +173,7 @@ async def change_account(request: Call, user_id: FromPath[UUID], act: FromPath[s
     except NotFound:
         raise
     except Problem as problem:
-        return see_other(request, f"{LIST}/{user_id}", said=("bad", problem.detail))
+        return see_other(request, f"{LIST}/{user_id}", said=refusal(problem))
     words = "The account is closed." if act == "close" else "The account is open again."
     return see_other(request, f"{LIST}/{user_id}", said=("good", words))
 
