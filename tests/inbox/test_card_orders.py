@@ -59,7 +59,8 @@ async def test_paid_after_cancelling_goes_back_to_the_card_by_itself(till: Till)
     assert await amount_on(till.db, platform("suspense", "EUR")) == 0
     assert await till.psp() == await till.provider_balance()
     [refund] = await wallets.refunds_of(till.db, SYSTEM, funding.id)
-    assert (refund.state, refund.amount, refund.reason) == ("SUCCEEDED", 1999, "order cancelled")
+    assert (refund.state, refund.amount) == ("SUCCEEDED", 1999)
+    assert "cancelled" in refund.reason
     await till.whole()
 
 

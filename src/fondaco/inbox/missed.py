@@ -94,6 +94,7 @@ async def sweep_fundings(db: Database, gateway: StripeGateway, settings: Setting
 async def _forget(conn: Connection) -> None:
     """A page that could not be made for a day will not be: the provider has forgotten the key by then."""
     await conn.execute(
-        """UPDATE wallets.funding SET state = 'EXPIRED'
-           WHERE state = 'CREATED' AND created_at < now() - interval '25 hours'"""
+        """WITH gone AS (UPDATE wallets.funding SET state = 'EXPIRED'
+             WHERE state = 'CREATED' AND created_at < now() - interval '25 hours' RETURNING id)
+           SELECT audit.record('funding.expired', 'funding:' || id, 'system') FROM gone"""
     )

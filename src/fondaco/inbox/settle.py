@@ -12,6 +12,11 @@ from fondaco.integrations.stripe_facts import PaymentFacts, ProviderRefused, Pro
 from fondaco.wallets import Funding, Settled
 
 log = structlog.get_logger()
+WHY_BACK = {  # read by the buyer
+    orders.PayOutcome.SOLD_OUT: "The payment arrived late and the last units were sold meanwhile",
+    orders.PayOutcome.CANCELLED: "The order had been cancelled when the payment arrived",
+    orders.PayOutcome.ALREADY: "The order was paid already",
+}
 
 
 async def settle_funding(conn: Connection, facts: PaymentFacts, livemode: bool) -> Settled:
@@ -27,7 +32,7 @@ async def settle_funding(conn: Connection, facts: PaymentFacts, livemode: bool) 
     if outcome != orders.PayOutcome.DELIVERED:
         log.warning("order.not_paid", group=str(settled.group_id), outcome=str(outcome))
         await wallets.request_refund(
-            conn, settled.funding_id, settled.amount, reason=f"order {outcome}", actor="system"
+            conn, settled.funding_id, settled.amount, reason=WHY_BACK[outcome], actor="system"
         )
     return settled
 

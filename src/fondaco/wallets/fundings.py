@@ -127,7 +127,7 @@ async def open_session(db: Database, gateway: StripeGateway, settings: Settings,
     async with db.transaction(SYSTEM) as conn:
         row = await conn.fetchrow(
             f"""UPDATE wallets.funding SET called_at = now() WHERE id = $1 AND state = 'CREATED'
-                RETURNING {COLUMNS}, lines""",
+                RETURNING {COLUMNS}, lines, (SELECT email FROM identity.users u WHERE u.id = user_id) AS email""",
             funding_id,
         )
     if row is None:
@@ -162,6 +162,7 @@ async def _create(gateway: StripeGateway, settings: Settings, row: dict[str, Any
     return await gateway.create_checkout_session(
         funding_id=row["id"],
         user_id=row["user_id"],
+        email=row["email"],
         currency=row["currency"],
         lines=msgspec.convert(row["lines"], list[CheckoutLine]),
         success_url=f"{back}?paid=1",
@@ -210,9 +211,15 @@ async def close_funding(
 
 async def _never_called(db: Database, funding_id: UUID) -> bool:
     """Cancels a funding for which the provider was never asked."""
-    sql = """UPDATE wallets.funding SET state = 'CANCELED'
-             WHERE id = $1 AND state = 'CREATED' AND called_at IS NULL RETURNING true"""
-    return bool(await db.fetchval(SYSTEM, sql, funding_id))
+    async with db.transaction(SYSTEM) as conn:
+        canceled = await conn.fetchval(
+            """UPDATE wallets.funding SET state = 'CANCELED'
+               WHERE id = $1 AND state = 'CREATED' AND called_at IS NULL RETURNING true""",
+            funding_id,
+        )
+        if canceled:
+            await audit.record(conn, "funding.canceled", f"funding:{funding_id}", "system")
+    return bool(canceled)
 
 
 async def _close_session(db: Database, gateway: StripeGateway, session_id: str) -> Closing:
