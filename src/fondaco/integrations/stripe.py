@@ -84,6 +84,7 @@ class StripeGateway:
         *,
         funding_id: UUID,
         user_id: UUID,
+        email: str,
         currency: str,
         lines: Sequence[CheckoutLine],
         success_url: str,
@@ -93,12 +94,13 @@ class StripeGateway:
         """Open the payment page of a funding; the same funding always gets the same session.
 
         `expires_at`: Unix seconds, 30 minutes to 24 hours ahead. Everything sent must come from the
-        funding's row alone: the provider compares it when the call is repeated.
+        funding's row and its owner alone: the provider compares it when the call is repeated.
         """
         names = {"funding_id": str(funding_id), "user_id": str(user_id)}
         params: SessionCreateParams = {
             "mode": "payment",
             "client_reference_id": str(funding_id),
+            "customer_email": email,
             "metadata": names,
             "payment_intent_data": {"metadata": names},
             "line_items": [

@@ -127,7 +127,8 @@ async def open_session(db: Database, gateway: StripeGateway, settings: Settings,
     async with db.transaction(SYSTEM) as conn:
         row = await conn.fetchrow(
             f"""UPDATE wallets.funding SET called_at = now() WHERE id = $1 AND state = 'CREATED'
-                RETURNING {COLUMNS}, lines, (SELECT email FROM identity.users u WHERE u.id = user_id) AS email""",
+                RETURNING {COLUMNS}, lines,
+                  (SELECT u.email FROM identity.users u WHERE u.id = user_id) AS email""",
             funding_id,
         )
     if row is None:
