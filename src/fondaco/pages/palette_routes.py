@@ -25,13 +25,15 @@ _PAGES = (
     ("Find", "/console/find", "console.see"),
     ("Orders", "/console/orders", "console.orders"),
     ("People", "/console/people", "console.people"),
-    ("Sellers", "/console/sellers", "console.people"),
-    ("Listings", "/console/listings", "console.orders"),
-    ("Fundings", "/console/fundings", "console.orders"),
+    ("Stores", "/console/sellers", "console.see"),
+    ("Listings", "/console/listings", "console.see"),
+    ("Payments", "/console/fundings", "console.orders"),
+    ("Refunds", "/console/refunds", "console.orders"),
     ("Ledger", "/console/ledger", "console.ledger"),
-    ("Provider events", "/console/inbox", "console.inbox"),
+    ("Trial balance", "/console/ledger/trial-balance", "console.ledger"),
+    ("Inbox", "/console/inbox", "console.inbox"),
     ("Mails", "/console/mails", "console.mails"),
-    ("Audit", "/console/audit", "console.audit"),
+    ("Audit log", "/console/audit", "console.audit"),
 )
 
 
@@ -51,7 +53,8 @@ class Found(Struct):
 
 @get("/palette", permit="account.own", include_in_schema=False)
 async def palette(request: Call) -> Response[Found]:
-    """`q` is part of a page's words, of a listing's title or of an order's number; empty: the pages."""
+    """`q` is part of a page's words, of a listing's title or an order's number, for staff anything that
+    names something; empty: the pages."""
     typed = request.query_params.get("q", "").replace("\x00", "").strip()[:100]
     viewer = request.viewer
     items = _pages(viewer, typed)

@@ -135,6 +135,8 @@ _BY_MACHINE: dict[tuple[str, str], StateMark] = {
     ("case", "LOST"): StateMark("quiet", "Decided for the buyer"),
     ("job", "FAILED"): StateMark("bad", "Failed, will not run again"),
     ("mail", "SENT"): StateMark("good", "Sent"),
+    ("seller", "OPEN"): StateMark("good", "Open"),
+    ("seller", "CLOSED"): StateMark("quiet", "Closed"),
     ("user", "ACTIVE"): StateMark("good", "Active"),
 }
 

@@ -52,7 +52,7 @@ async def test_the_balance_tells_each_step(desk: Desk, owner: asyncpg.Connection
     await desk.db.fetchval(SYSTEM, "SELECT orders.release_due(10)")
     number = await desk.db.fetchval(SYSTEM, "SELECT number FROM orders.orders")
     pending = text_of(await desk.see("/seller/balance"))
-    assert f"Sale released to you {number} +€9.00 €9.00" in pending
+    assert f"Sale released {number} +€9.00 €9.00" in pending
     await owner.execute("UPDATE orders.order_line SET matures_at = now() - interval '1 day'")
     await mature_due(desk.parts)
     available = text_of(await desk.see("/seller/balance?account=available"))

@@ -13,7 +13,7 @@ from fondaco.identity.model import ApiKey, NewApiKey
 from fondaco.identity.permissions import KEY_SCOPES
 from fondaco.pages.context import form_faults, form_status, page, see_other
 from fondaco.pages.render import Crumb
-from fondaco.pages.seller.parts import API_DOCUMENT, HOME, SCOPES, desk
+from fondaco.pages.seller.parts import API_REFERENCE, HOME, SCOPES, desk
 
 KEYS = f"{HOME}/api-keys"
 EXPIRY = {"30": "30 days", "90": "90 days", "365": "One year", "": "Until I revoke it"}
@@ -50,7 +50,7 @@ async def _keys_page(
         alert=alert,
         made=made,
         base_url=request.settings.base_url,
-        api_document=API_DOCUMENT,
+        api_reference=API_REFERENCE,
     )
 
 

@@ -20,7 +20,7 @@ from fondaco.pages.render import Crumb, Link, LinkGroup, format_money
 
 HOME = "/seller"
 LIST = f"{HOME}/listings"
-API_DOCUMENT = "/api/v1/openapi.json"
+API_REFERENCE = "/api/docs"
 ROLES: Mapping[str, tuple[str, str]] = {
     "owner": ("Owner", "Everything, the team included."),
     "manager": ("Manager", "Everything but the team."),

@@ -23,11 +23,11 @@ ORDERS = f"{HOME}/orders"
 BALANCE = f"{HOME}/balance"
 STATES = ("PENDING_PAYMENT", "DELIVERED", "COMPLETED", "REFUNDED", "EXPIRED", "CANCELLED")
 SPEC = ListSpec(ORDERS, facets=("state", "listing"), sizes=(25, 50, 100))
-ENTRIES = 50
+ENTRIES = 25
 DAYS = 30
 ACCOUNTS = {"pending": ("Pending", seller_pending_of), "available": ("Available", seller_available_of)}
 ENTRY_WORDS = {
-    "release": "Sale released to you",
+    "release": "Sale released",
     "mature": "Became available",
     "reversal": "Corrected",
 }
