@@ -21,7 +21,7 @@ from fondaco.orders import Order, OrderGroup
 from fondaco.wallets import Funding, Refund
 
 # Told by their own rows, with more to say.
-_TOLD_BY_ROWS = ("secret.revealed", "order.placed")
+_TOLD_BY_ROWS = ("secret.revealed", "order.placed", "funding.started", "refund.requested")
 # Of things at the same moment, causes come before what they cause.
 _RANK = (
     *("order", "funding", "provider", "journal", "stock", "entitlement", "audit", "mail", "reveal", "refund"),

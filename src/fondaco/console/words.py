@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from fondaco.core.money import Money
+
 
 class Told(NamedTuple):
     """How an event is told."""
@@ -120,13 +122,30 @@ def plain(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-_TOLD_ELSEWHERE = ("group_id", "buyer_id", "seller_id", "line_id", "order_id", "user_id", "mail_id")
+_TOLD_ELSEWHERE = (
+    "group_id",
+    "buyer_id",
+    "seller_id",
+    "line_id",
+    "order_id",
+    "user_id",
+    "mail_id",
+    "currency",
+)
 
 
 def facts(data: dict[str, Any]) -> str:
-    """An event's facts on one line, without the ids that are told in words elsewhere."""
+    """An event's facts on one line, without the ids that are told in words elsewhere. Whole amounts become
+    money in the event's own currency."""
+    currency = data.get("currency")
+
+    def shown(key: str, value: Any) -> str:
+        if currency and key in ("amount", "total", "price") and isinstance(value, int):
+            return str(Money(value, str(currency)))
+        return "yes" if value is True else str(value)
+
     return ", ".join(
-        f"{key.replace('_', ' ')}: {value}"
+        f"{key.replace('_', ' ')}: {shown(key, value)}"
         for key, value in data.items()
-        if key not in _TOLD_ELSEWHERE and value not in (None, "")
+        if key not in _TOLD_ELSEWHERE and value not in (None, "", False)
     )

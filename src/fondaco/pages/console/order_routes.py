@@ -27,6 +27,7 @@ from fondaco.pages.console.parts import (
 from fondaco.pages.context import see_other
 from fondaco.pages.listquery import ListQuery, ListSpec, SavedView
 from fondaco.pages.render import Crumb
+from fondaco.pages.seller.parts import saved_views
 
 LIST = f"{HOME}/orders"
 SPEC = ListSpec(LIST, facets=("state", "seller", "when"), sorts=SORTS, sizes=SIZES)
@@ -54,6 +55,7 @@ async def list_orders(request: Call) -> Response[str]:
     )
     chosen = known(query, "state", ORDER_STATES)
     days = {d: d for d in query.values("when") if d not in PERIODS and period(d)}
+    views = await saved_views(request, SPEC)
     return await desk(
         request,
         "orders.html",
@@ -69,7 +71,8 @@ async def list_orders(request: Call) -> Response[str]:
             await sellers_facet(request, query),
             words_facet("when", "When", {**PERIODS, **days}),
         ],
-        saved=SAVED,
+        saved=[*SAVED, *(view for _, view in views)],
+        mine=views,
     )
 
 
