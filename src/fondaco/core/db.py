@@ -29,6 +29,10 @@ LOST = (
 )
 
 
+class NotCommitted(RuntimeError):
+    """A statement of the transaction had failed and its error was swallowed: nothing of it was kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Who asks, as the row-level policies see it: system (staff desks, workers), a user, a seller,
@@ -124,7 +128,9 @@ class Database:
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")
                 raise
-            await connection.execute("COMMIT")
+            # PostgreSQL answers ROLLBACK, without an error, when a statement before had failed.
+            if await connection.execute("COMMIT") != "COMMIT":
+                raise NotCommitted()
 
     async def run(self, scope: Scope, work: Callable[[Connection], Awaitable[T]], *, tries: int = 5) -> T:
         """`work` in one transaction, again when it lost a deadlock or serialisation race."""
