@@ -14,7 +14,16 @@ from litestar.middleware import DefineMiddleware
 from fondaco.core.db import Database
 from fondaco.core.pagination import Cursors
 from fondaco.core.problem import Problem
-from fondaco.core.web import Call, Edge, Parts, on_exception, on_http_exception, on_problem, permit
+from fondaco.core.web import (
+    Call,
+    Edge,
+    Parts,
+    on_exception,
+    on_http_exception,
+    on_problem,
+    permit,
+    security_headers,
+)
 from fondaco.identity.permissions import PERMISSIONS
 from fondaco.identity.sessions import resolve
 from fondaco.integrations.blobs import Blobs
@@ -78,6 +87,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     app = Litestar(
         route_handlers=all_routes(),
         request_class=Call,
+        before_send=[security_headers(settings)],
         guards=[permit],
         lifespan=[running],
         middleware=[

@@ -1,6 +1,6 @@
 """Web glue: the request, permissions at the door, problems as answers, headers on everything."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, TypeVar, cast
@@ -236,40 +236,41 @@ def _where(error: BaseException) -> str:
 
 
 class Edge:
-    """Outermost middleware: who is asking, same-origin writes only, headers on every answer."""
+    """Outermost middleware: who is asking, and writes from our own pages only."""
 
     def __init__(self, app: ASGIApp, *, settings: Settings, resolve: Callable[[Any], Any]) -> None:
         self.app = app
-        self.settings = settings
         self.resolve = resolve
         self.origin = settings.base_url
-        pay = settings.stripe_api_base or "https://checkout.stripe.com"
-        self.csp = CSP.format(pay=pay)
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        call = Request[Any, Any, Any](scope, receive)
-        cast(dict[str, Any], scope)["viewer"] = await self.resolve(call)
-        if call.method not in ("GET", "HEAD", "OPTIONS") and not same_origin(call, self.origin):
-            raise CrossSite()
+        if scope["type"] == "http":
+            call = Request[Any, Any, Any](scope, receive)
+            cast(dict[str, Any], scope)["viewer"] = await self.resolve(call)
+            if call.method not in ("GET", "HEAD", "OPTIONS") and not same_origin(call, self.origin):
+                raise CrossSite()
+        await self.app(scope, receive, send)
 
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableScopeHeaders.from_message(message)
-                headers.setdefault("Content-Security-Policy", self.csp)
-                headers.setdefault("X-Content-Type-Options", "nosniff")
-                headers.setdefault("Referrer-Policy", "same-origin")
-                headers.setdefault(
-                    "Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()"
-                )
-                headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-                if self.settings.secure_cookies:
-                    headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-            await send(message)
 
-        await self.app(scope, receive, with_headers)
+def security_headers(settings: Settings) -> Callable[[Message, AsgiScope], Awaitable[None]]:
+    """A hook on every answer, also those the router gives before any middleware runs."""
+    fixed = {
+        "Content-Security-Policy": CSP.format(pay=settings.stripe_api_base or "https://checkout.stripe.com"),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    if settings.secure_cookies:
+        fixed["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+
+    async def add(message: Message, scope: AsgiScope) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableScopeHeaders.from_message(message)
+            for name, value in fixed.items():
+                headers.setdefault(name, value)
+
+    return add
 
 
 def client_ip(call: Request[Any, Any, Any], trusted_proxies: str) -> str:
