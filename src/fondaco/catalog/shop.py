@@ -31,11 +31,12 @@ from fondaco.core.viewer import GUEST, Viewer
 
 COUNTED = 10_000  # facets and totals are counted within this many matches
 _VALUES = 60  # of one facet
-_FROM = """FROM catalog.listing l JOIN catalog.variant v ON v.id = l.variant_id
-  JOIN sellers.seller s ON s.id = l.seller_id JOIN catalog.category c ON c.slug = l.category"""
+_ON_SALE = "FROM catalog.on_sale l"
+_WITH_NAMES = "JOIN catalog.variant v ON v.id = l.variant_id JOIN catalog.category c ON c.slug = l.category"
+_FROM = f"{_ON_SALE} {_WITH_NAMES}"
 _COLUMNS = f"""l.id, l.slug, v.product_id, l.title, l.summary, l.category, c.name AS category_name,
   l.platform, l.region, l.edition, l.price, l.currency, l.price_version, l.cover,
-  l.max_per_order, l.published_at, l.sold, l.state, l.seller_id, s.slug AS seller_slug, s.name AS seller_name,
+  l.max_per_order, l.published_at, l.sold, l.state, l.seller_id, l.seller_slug, l.seller_name,
   inventory.left_up_to(l.id, {LOW_STOCK}) AS available"""
 _ID = ("id", "l.id", "uuid")
 SORTS: dict[str, Keyset] = {
@@ -61,7 +62,7 @@ FACETS: dict[str, str] = {
     "category": "l.category",
     "platform": "l.platform",
     "region": "l.region",
-    "seller": "s.slug",
+    "seller": "l.seller_slug",
     "price": _BAND,
     "in_stock": "l.in_stock",
 }
@@ -111,7 +112,7 @@ class _Where:
 
     def __init__(self, query: BrowseQuery) -> None:
         self.args: list[Any] = []
-        self.always = ["l.state = 'PUBLISHED'", "s.state = 'OPEN'"]
+        self.always = ["true"]
         self.by_facet: dict[str, str] = {}
         if any(c.isalnum() for c in query.q):
             self.always.append(
@@ -152,9 +153,11 @@ async def browse(db: Database, cursors: Cursors, query: BrowseQuery) -> BrowseRe
     count_args = tuple(where.args)
     start = SORTS[query.sort].start(cursors, query.cursor, where.args)
     async with db.transaction(PUBLIC) as conn:
+        # The best way to a common word is not the best to a rare one: plan with the values known.
+        await conn.execute("SET LOCAL plan_cache_mode = force_custom_plan")
         # Cut to the page first: stock is looked up for what is shown, not for what matches.
         rows = await conn.fetch(
-            f"""WITH shown AS MATERIALIZED (SELECT l.id {_FROM} WHERE {where.sql()}{start.condition}
+            f"""WITH shown AS MATERIALIZED (SELECT l.id {_ON_SALE} WHERE {where.sql()}{start.condition}
                   ORDER BY {start.order} LIMIT {query.limit + 1})
                 SELECT {_COLUMNS} {_FROM} JOIN shown ON shown.id = l.id ORDER BY {start.order}""",
             *where.args,
@@ -189,7 +192,8 @@ def _counts_sql(where: _Where) -> str:
     looks = {"hits": where.sql()} | {f"without_{n}": where.sql(n) for n in where.by_facet}
     tables = ",\n".join(
         f"""{name} AS MATERIALIZED (
-          SELECT {columns}, s.name AS seller_name, c.name AS category_name {_FROM}
+          SELECT {columns}, l.seller_name, c.name AS category_name {_ON_SALE}
+            JOIN catalog.category c ON c.slug = l.category
           WHERE {condition} LIMIT {COUNTED + 1})"""
         for name, condition in looks.items()
     )
@@ -254,9 +258,12 @@ async def listing_page(db: Database, key: str, viewer: Viewer = GUEST) -> Listin
     mine = viewer.seller_id
     async with db.transaction(viewer.as_seller if mine else PUBLIC) as conn:
         row = await conn.fetchrow(
-            f"""SELECT {_COLUMNS}, l.description, l.activation, s.about {_FROM}
+            f"""SELECT {_COLUMNS}, l.description, l.activation, l.about
+                FROM (SELECT l.*, s.slug AS seller_slug, s.name AS seller_name, s.about,
+                        s.state AS seller_state
+                      FROM catalog.listing l JOIN sellers.seller s ON s.id = l.seller_id) l {_WITH_NAMES}
                 WHERE {"l.id = $1" if listing_id else "l.slug = $1"}
-                  AND ((l.state = 'PUBLISHED' AND s.state = 'OPEN') OR l.seller_id = $2)""",
+                  AND ((l.state = 'PUBLISHED' AND l.seller_state = 'OPEN') OR l.seller_id = $2)""",
             listing_id or key.replace("\x00", ""),
             mine,
         )
@@ -264,7 +271,6 @@ async def listing_page(db: Database, key: str, viewer: Viewer = GUEST) -> Listin
             raise NotFound()
         offers = await conn.fetch(
             f"""SELECT {_COLUMNS} {_FROM} WHERE v.product_id = $1 AND l.id <> $2
-                  AND l.state = 'PUBLISHED' AND s.state = 'OPEN'
                 ORDER BY l.in_stock DESC, l.price, l.id LIMIT 20""",
             row["product_id"],
             row["id"],
@@ -286,9 +292,7 @@ async def related(db: Database, listing_id: UUID, limit: int = 6) -> list[Card]:
         PUBLIC,
         f"""WITH this AS (SELECT l.category, l.platform, v.product_id FROM catalog.listing l
               JOIN catalog.variant v ON v.id = l.variant_id WHERE l.id = $1),
-            near AS MATERIALIZED (SELECT l.id FROM catalog.listing l
-              JOIN sellers.seller s ON s.id = l.seller_id
-              WHERE l.state = 'PUBLISHED' AND s.state = 'OPEN' AND l.in_stock
+            near AS MATERIALIZED (SELECT l.id {_ON_SALE} WHERE l.in_stock
                 AND l.category = (SELECT category FROM this)
               ORDER BY l.published_at DESC, l.id DESC LIMIT 200),
             one AS MATERIALIZED (SELECT DISTINCT ON (v.product_id) l.id, l.platform, l.sold FROM near
@@ -309,8 +313,7 @@ async def newest_slugs(db: Database, limit: int) -> list[str]:
     """Addresses of the newest listings on sale, for search engines."""
     rows = await db.fetch(
         PUBLIC,
-        """SELECT l.slug FROM catalog.listing l JOIN sellers.seller s ON s.id = l.seller_id
-           WHERE l.state = 'PUBLISHED' AND s.state = 'OPEN'
+        f"""SELECT l.slug {_ON_SALE}
            ORDER BY l.published_at DESC, l.id DESC LIMIT $1""",
         limit,
     )
