@@ -113,7 +113,7 @@ async def ask_role(request: Call, user_id: FromPath[UUID]) -> Response[Any]:
     need = " They need a second factor to get in." if role and not found.second_factor else ""
     return await confirm(
         request,
-        heading=f"Make {email} {ROLE_WORDS[role].lower()}?" if role else f"Take the staff role of {email}?",
+        heading=f"Give {email} the role {ROLE_WORDS[role]}?" if role else f"Take the staff role of {email}?",
         text=f"{text} It counts from their next click, and it is written into the audit log.{need}",
         action=f"{page}/role",
         label="Give the role" if role else "Take the role",
