@@ -7,8 +7,10 @@ import pytest
 from fondaco.embedded import Endpoints
 from fondaco.settings import Settings
 from tests.conftest import make_settings
-from tests.pages.account.conftest import doors as doors  # the fixture, by its name
+from tests.pages.account.conftest import doors
 from tests.support.sandbox import RunningSandbox, run_sandbox
+
+__all__ = ["doors"]
 
 
 @pytest.fixture(scope="package")

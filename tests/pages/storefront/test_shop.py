@@ -103,13 +103,21 @@ async def test_the_table_says_the_same_as_the_cards(
     assert f'name="listing_id" value="{listing.id}"' in table.text
 
 
-async def test_a_listing_says_all_a_buyer_needs(client: httpx.AsyncClient, db: Database, parts: Parts) -> None:
+async def test_a_listing_says_all_a_buyer_needs(
+    client: httpx.AsyncClient, db: Database, parts: Parts
+) -> None:
     seller, listing = await stocked(db, parts, title="Harbour Lights", price=1999, keys=3)
     _, other = await stocked(db, parts, title="Harbour Lights", price=1499)
     page = await client.get(f"/l/{listing.slug}")
     words = text_of(page.text)
     assert page.status_code == 200
-    for said in ("€19.99", "Only 3 left", "Works everywhere", "Open the client and enter the key.", "Buy now"):
+    for said in (
+        "€19.99",
+        "Only 3 left",
+        "Works everywhere",
+        "Open the client and enter the key.",
+        "Buy now",
+    ):
         assert said in words, said
     assert "€5.00 less" in words
     assert f'href="/l/{other.slug}"' in page.text
@@ -177,7 +185,13 @@ async def test_what_sellers_write_stays_text(
         about=f"About {evil} [x](javascript:alert(1))",
     )
     _, listing = await stocked(
-        db, parts, seller, title=f"T {evil}", summary=f"S {evil}", description=f"D {evil}", edition=f"E {evil}"
+        db,
+        parts,
+        seller,
+        title=f"T {evil}",
+        summary=f"S {evil}",
+        description=f"D {evil}",
+        edition=f"E {evil}",
     )
     for path in ("/", f"/browse?q={evil}", "/browse?view=table", f"/l/{listing.slug}", f"/s/{store.slug}"):
         page = await client.get(path)

@@ -68,8 +68,6 @@ async def _page(
     quote = await _quote(request, direct)
     if not quote.lines:
         return see_other(request, "/cart")
-    if direct and quote.lines[0].difference == "unavailable" and not quote.lines[0].title:
-        raise NotFound()
     return await page(
         request,
         "storefront/checkout.html",
@@ -89,7 +87,7 @@ async def _page(
 
 async def _quote(request: Call, direct: Wish | None) -> Quote:
     if direct:
-        return await orders.quote(request.db, request.viewer, [direct], known=True)
+        return await orders.quote(request.db, request.viewer, [direct])
     return (await orders.cart_of(request.db, request.viewer)).quote
 
 
