@@ -80,20 +80,21 @@ def _pages(viewer: Viewer, typed: str) -> list[Item]:
 
 
 async def _goods(request: Call, typed: str) -> list[Item]:
-    """The store's orders by number or title, and its listings."""
+    """The store's listings, and its orders by number or title."""
     db, viewer, cursors = request.db, request.viewer, request.cursors
     sold = await orders.seller_orders(db, viewer, cursors, q=typed, limit=MOST)
     found = await catalog.own_listings(db, viewer, cursors, q=typed, limit=MOST)
     listed = found.items if any(c.isalnum() for c in typed) else []
     return [
         *(
-            Item(o.number, f"Order, {state_mark(o.state).words.lower()}", f"/seller/orders/{o.id}")
-            for o in sold.items
-        ),
-        *(
             Item(row.title, f"Listing, {state_mark(row.state, 'listing').words.lower()}", path)
             for row in listed
             if (path := f"/seller/listings/{row.id}")
+        ),
+        *(
+            Item(o.number, f"{o.lines[0].title}, {state_mark(o.state).words.lower()}", path)
+            for o in sold.items
+            if (path := f"/seller/orders/{o.id}")
         ),
     ]
 
