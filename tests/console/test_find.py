@@ -114,7 +114,9 @@ async def test_what_cannot_be_looked_for_is_refused_in_words(till: Till, text: s
     assert caught.value.fields == {"text": "Type 1 to 4096 characters."}
 
 
-@pytest.mark.parametrize("text", ["%", "_", "' OR 1=1 --", "\\", "99999999999999999999", "cs_%", "{{7*7}}", "é"])
+@pytest.mark.parametrize(
+    "text", ["%", "_", "' OR 1=1 --", "\\", "99999999999999999999", "cs_%", "{{7*7}}", "é"]
+)
 async def test_odd_texts_find_nothing_and_break_nothing(till: Till, text: str) -> None:
     await tell(till)
     assert await kinds(till, await make_staff(till.db, "admin"), text) == set()

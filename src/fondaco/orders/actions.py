@@ -256,7 +256,7 @@ async def cancel_for_staff(
 ) -> UUID:
     """As `cancel_order`, for a desk with that permission and with a reason that the buyer reads."""
     reason = because.strip()
-    if not 3 <= len(reason) <= 200:
+    if not 3 <= len(reason) <= 200 or "\x00" in reason:
         raise Invalid(fields={"because": "Say why in 3 to 200 characters; the buyer reads it."})
     group_id = await db.fetchval(
         viewer.as_staff, "SELECT group_id FROM orders.orders WHERE id = $1 OR group_id = $1 LIMIT 1", order_id

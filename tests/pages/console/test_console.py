@@ -158,6 +158,7 @@ async def test_support_cancels_an_unpaid_order_with_a_reason(till: Till, desk: D
     assert "cannot be undone" in await desk.get(f"{path}/cancel")
     refused = await desk.post(f"{path}/cancel", 422, because=" x ")
     assert "Say why in 3 to 200 characters" in refused.text
+    await desk.post(f"{path}/cancel", 422, because="a zero byte \x00 in it")
     assert await states(till.db, group) == {("PENDING_PAYMENT", "RESERVED", "EMPTY")}
     await desk.post(f"{path}/cancel", because="The buyer asked by phone")
     assert await states(till.db, group) == {("CANCELLED", "CANCELLED", "EMPTY")}
