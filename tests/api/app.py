@@ -18,7 +18,7 @@ from fondaco.api.metrics import Measure
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.problem import Conflict, Problem
 from fondaco.core.viewer import GUEST, Viewer
-from fondaco.core.web import Call, Edge, Parts, on_exception, on_http_exception, on_problem
+from fondaco.core.web import Call, Edge, Parts, on_exception, on_http_exception, on_problem, security_headers
 from fondaco.settings import Settings
 
 
@@ -84,6 +84,7 @@ async def small_app(
     app = Litestar(
         route_handlers=[make, make_secret, refused, broken, things, page],
         request_class=Call,
+        before_send=[security_headers(settings)],
         middleware=[
             DefineMiddleware(Measure),
             DefineMiddleware(Edge, settings=settings, resolve=whoever),

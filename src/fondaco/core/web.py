@@ -36,7 +36,7 @@ class Parts:
     """The running program's parts (database, vault, gateways...), found by their class."""
 
     def __init__(self, *parts: Any) -> None:
-        self._parts = {type(p): p for p in parts}
+        self._parts: dict[type[Any], Any] = {type(p): p for p in parts}
 
     def add(self, part: Any) -> None:
         self._parts[type(part)] = part
@@ -50,7 +50,7 @@ class Call(Request[Viewer, None, State]):
 
     @property
     def viewer(self) -> Viewer:
-        return self.scope.get("viewer", GUEST)  # type: ignore[no-any-return]
+        return cast(dict[str, Any], self.scope).get("viewer", GUEST)
 
     def part(self, kind: type[T]) -> T:
         """The program's part of this class, e.g. `call.part(Vault)`."""
@@ -110,7 +110,7 @@ def permit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHan
     table = cast(Mapping[str, frozenset[str]], connection.app.state.permissions)
     if name is None or name not in table:
         raise NotFound()
-    viewer = cast(Viewer, connection.scope.get("viewer", GUEST))
+    viewer = cast(Viewer, cast(dict[str, Any], connection.scope).get("viewer", GUEST))
     allowed = table[name]
     if "anonymous" in allowed:
         return
@@ -260,6 +260,7 @@ def security_headers(settings: Settings) -> Callable[[Message, AsgiScope], Await
         "Referrer-Policy": "same-origin",
         "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
         "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "no-store",  # what may be kept says so itself
     }
     if settings.secure_cookies:
         fixed["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
@@ -268,7 +269,8 @@ def security_headers(settings: Settings) -> Callable[[Message, AsgiScope], Await
         if message["type"] == "http.response.start":
             headers = MutableScopeHeaders.from_message(message)
             for name, value in fixed.items():
-                headers.setdefault(name, value)
+                if name not in headers:
+                    headers[name] = value
 
     return add
 
