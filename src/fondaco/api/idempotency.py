@@ -9,11 +9,12 @@ import asyncio
 import hashlib
 from typing import Any, cast
 
+import asyncpg
 import structlog
 from litestar.types import ASGIApp, HTTPRequestEvent, Message, Receive, Scope, Send
 
 from fondaco.api.answers import header, parts_of, send_problem, viewer_in
-from fondaco.core.db import SYSTEM, Database
+from fondaco.core.db import LOST, SYSTEM, Database
 from fondaco.core.problem import Problem
 from fondaco.core.web import Parts, TooLarge
 
@@ -83,13 +84,19 @@ class Idempotency:
     async def _first(self, scope: Scope, receive: Receive, send: Send, claim: "_Claim", body: bytes) -> None:
         """Run the call, keep its answer, then send it: what was sent can always be had again."""
         answer = _Answer(send)
-        finished = False
+        done = False
         try:
             await self.app(scope, _again(body, receive), answer)
-            finished = await claim.keep(answer, secret=bool(_opt(scope).get("secret")))
+            done = answer.did_something
         finally:
-            if not finished:
+            if not done:
                 await asyncio.shield(claim.let_go())
+        if done:
+            try:
+                await claim.keep(answer, secret=bool(_opt(scope).get("secret")))
+            except (Problem, asyncpg.PostgresError, *LOST) as error:
+                # It is done, so its caller is told; the key stays taken, so that it is not done again now.
+                log.error("idempotency.not_kept", error=type(error).__name__)
         await answer.flush()
 
 
@@ -99,10 +106,10 @@ class _Claim:
     def __init__(self, scope: Scope, key: str, body: bytes) -> None:
         viewer, found = viewer_in(scope), parts_of(scope)
         store = f"@{viewer.seller_id}" if viewer.seller_id else ""
-        self.actor = f"{viewer.actor}{store}" if viewer.actor != "guest" else f"guest:{viewer.ip}"
+        self.actor = f"{viewer.actor}{store}" if viewer.actor != "guest" else _guest(viewer.ip, scope)
         self.key = key
-        kind = header(scope, "content-type") or ""
-        head = "\n".join((found["method"], found["path"], found["query_string"].decode("latin-1"), kind))
+        asked = (found["method"], found["path"], found["query_string"].decode("latin-1"))
+        head = "\n".join((*asked, header(scope, "content-type") or "", header(scope, "cart-token") or ""))
         self.fingerprint = hashlib.sha256(head.encode() + b"\n\n" + body).digest()
         self.db = cast(Parts, found["litestar_app"].state.parts).get(Database)
 
@@ -142,10 +149,8 @@ class _Claim:
             raise AlreadyDone()
         return row
 
-    async def keep(self, answer: "_Answer", *, secret: bool) -> bool:
-        """Keep the answer when it did something; False when the key stays free."""
-        if not 200 <= answer.status < 400:
-            return False
+    async def keep(self, answer: "_Answer", *, secret: bool) -> None:
+        """Keep the answer of a call that did something."""
         body = None if secret or len(answer.body) > MAX_KEPT else answer.body
         await self.db.execute(
             SYSTEM,
@@ -158,7 +163,6 @@ class _Claim:
             answer.media_type,
             self.fingerprint,
         )
-        return True
 
     async def let_go(self) -> None:
         await self.db.execute(
@@ -179,6 +183,10 @@ class _Answer:
         self.media_type = ""
         self.body = b""
 
+    @property
+    def did_something(self) -> bool:
+        return 200 <= self.status < 400
+
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
@@ -190,6 +198,12 @@ class _Answer:
     async def flush(self) -> None:
         for message in self._messages:
             await self._send(message)
+
+
+def _guest(ip: str, scope: Scope) -> str:
+    """Guests behind one address are told apart by what they show: a cart, or a session not yet good."""
+    shown = "\n".join(header(scope, name) or "" for name in ("authorization", "cart-token"))
+    return f"guest:{ip}:{hashlib.sha256(shown.encode()).hexdigest()[:32]}"
 
 
 def _opt(scope: Scope) -> dict[str, Any]:
