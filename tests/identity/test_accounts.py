@@ -250,6 +250,6 @@ def test_good_passwords_are_taken(password: str) -> None:
 
 async def test_a_link_cannot_be_made_for_another_scope(db: Database) -> None:
     mine, other = await make_user(db), await make_user(db)
-    async with db.transaction(mine.as_user) as conn:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with db.transaction(mine.as_user) as conn:
             await new_mail_token(conn, other.user(), "reset")

@@ -42,9 +42,11 @@ async def resolve(request: Request[Any, Any, Any]) -> Viewer:
     if not token or len(token) > 200:
         return guest
     db = parts.get(Database)
-    if token.startswith(KEY_MARK):
-        return await _api_key(db, token, guest) if path.startswith("/api/") else guest
-    return await viewer_of(db, token, guest)
+    if token.startswith(KEY_MARK) and path.startswith("/api/"):
+        found = await _api_key(db, token, guest)
+        if found.api_key_id:
+            return found
+    return await viewer_of(db, token, guest)  # a session's token may happen to begin like a key, too
 
 
 async def viewer_of(db: Database, token: str, guest: Viewer) -> Viewer:

@@ -40,28 +40,38 @@ async def sign_in(db: Database, viewer: Viewer, *, email: str, password: str) ->
         raise WrongCredentials()
     if user["banned_at"]:
         raise AccountClosed()
-    if passwords.stale(user["password_hash"]):
-        await db.execute(
-            SYSTEM,
-            "UPDATE identity.users SET password_hash = $2 WHERE id = $1 AND password_hash = $3",
-            user_id,
-            await passwords.hash_password(password),
-            user["password_hash"],
-        )
+    fresh = await passwords.hash_password(password) if passwords.stale(user["password_hash"]) else None
     async with db.transaction(SYSTEM) as conn:
-        await conn.execute("DELETE FROM core.throttle WHERE key = $1", account[0])
-        await conn.execute(
-            "INSERT INTO identity.known_place (user_id, place_hash, seen_at) VALUES ($1, $2, $3) "
-            "ON CONFLICT (user_id, place_hash) DO UPDATE SET seen_at = excluded.seen_at",
+        # Who changes the password or closes the account waits for this, and then ends this session too.
+        present = await conn.fetchval(
+            "SELECT password_hash FROM identity.users WHERE id = $1 AND banned_at IS NULL FOR NO KEY UPDATE",
             user_id,
-            place_hash(user_id, viewer.ip),
-            now(),
         )
-        if viewer.session_id:
-            await conn.execute("DELETE FROM identity.sessions WHERE id = $1", viewer.session_id)
-        secret, session_id = await begin_session(conn, user_id, viewer.ip, viewer.user_agent)
-        await record(conn, "session.started", f"user:{user_id}", f"user:{user_id}")
-    return SignedIn(secret, session_id, user_id, user["totp_confirmed_at"] is not None)
+        if present == user["password_hash"]:
+            if fresh:
+                await conn.execute(
+                    "UPDATE identity.users SET password_hash = $2 WHERE id = $1", user_id, fresh
+                )
+            await conn.execute("DELETE FROM core.throttle WHERE key = $1", account[0])
+            secret, session_id = await _let_in(conn, viewer, user_id)
+            return SignedIn(secret, session_id, user_id, user["totp_confirmed_at"] is not None)
+    return await sign_in(db, viewer, email=email, password=password)  # changed meanwhile: look again
+
+
+async def _let_in(conn: Connection, viewer: Viewer, user_id: UUID) -> tuple[str, UUID]:
+    """The new session in place of the one before; the network is known from now on."""
+    await conn.execute(
+        "INSERT INTO identity.known_place (user_id, place_hash, seen_at) VALUES ($1, $2, $3) "
+        "ON CONFLICT (user_id, place_hash) DO UPDATE SET seen_at = excluded.seen_at",
+        user_id,
+        place_hash(user_id, viewer.ip),
+        now(),
+    )
+    if viewer.session_id:
+        await conn.execute("DELETE FROM identity.sessions WHERE id = $1", viewer.session_id)
+    secret, session_id = await begin_session(conn, user_id, viewer.ip, viewer.user_agent)
+    await record(conn, "session.started", f"user:{user_id}", f"user:{user_id}")
+    return secret, session_id
 
 
 async def _account_limit(db: Database, address: str, user_id: UUID, ip: str) -> Hit:

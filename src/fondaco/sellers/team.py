@@ -9,6 +9,7 @@ from fondaco.core.problem import Invalid, NotFound
 from fondaco.core.viewer import Viewer
 from fondaco.identity import user_by_email
 from fondaco.identity.limits import by_user, slow_down
+from fondaco.identity.permissions import PERMISSIONS
 from fondaco.sellers.model import TEAM_ROLES, LastOwner, Member
 
 _NOBODY_THERE = "No proved account has this address. Ask the person to sign up first, then add them."
@@ -65,7 +66,8 @@ async def add_member(db: Database, viewer: Viewer, *, email: str, role: str) -> 
 
 
 async def change_role(db: Database, viewer: Viewer, *, user_id: UUID, role: str) -> None:
-    """Give a member another role; it counts from the next request on.
+    """Give a member another role; it counts from the next request on. API keys that the person made are
+    revoked when the new role may not make any.
 
     Raises Invalid (field role), NotFound, LastOwner.
     """
@@ -83,6 +85,8 @@ async def change_role(db: Database, viewer: Viewer, *, user_id: UUID, role: str)
         )
         if changed is None:
             raise NotFound()
+        if f"seller.{role}" not in PERMISSIONS["api_keys.edit"]:
+            await _revoke_keys(conn, seller_id, user_id)
         await record(
             conn,
             "team.role_changed",
@@ -113,16 +117,20 @@ async def remove_member(db: Database, viewer: Viewer, *, user_id: UUID) -> None:
             user_id,
             seller_id,
         )
-        await conn.execute(
-            "UPDATE identity.api_key SET revoked_at = $3 "
-            "WHERE created_by = $1 AND seller_id = $2 AND revoked_at IS NULL",
-            user_id,
-            seller_id,
-            now(),
-        )
+        await _revoke_keys(conn, seller_id, user_id)
         await record(
             conn, "team.member_removed", f"seller:{seller_id}", viewer.actor, {"user_id": str(user_id)}
         )
+
+
+async def _revoke_keys(conn: Connection, seller_id: UUID, user_id: UUID) -> None:
+    await conn.execute(
+        "UPDATE identity.api_key SET revoked_at = $3 "
+        "WHERE created_by = $1 AND seller_id = $2 AND revoked_at IS NULL",
+        user_id,
+        seller_id,
+        now(),
+    )
 
 
 async def _lock(conn: Connection, seller_id: UUID) -> None:
