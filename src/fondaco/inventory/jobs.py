@@ -31,17 +31,17 @@ async def pick_up_batches(parts: Parts) -> None:
 
 
 async def correct_in_stock(parts: Parts) -> None:
-    """Listings whose stock arrived a moment ago tell the truth about it."""
+    """Listings that have units are not shown as sold out. Whoever buys never waits to look closely, so a
+    unit that somebody held for a moment, or gave back, may have been taken for gone."""
     db = parts.get(Database)
     rows = await db.fetch(
         SYSTEM,
-        """SELECT DISTINCT b.listing_id FROM inventory.stock_batch b
-           JOIN catalog.listing l ON l.id = b.listing_id
-           WHERE b.state = 'CLOSED' AND b.closed_at > now() - interval '3 minutes' AND b.imported > 0
-             AND NOT l.in_stock AND inventory.left_up_to(l.id, 1) > 0 LIMIT 500""",
+        """SELECT l.id FROM catalog.listing l WHERE NOT l.in_stock AND EXISTS (
+             SELECT 1 FROM inventory.stock_unit u WHERE u.listing_id = l.id AND u.state = 'AVAILABLE')
+           LIMIT 500""",
     )
     for row in rows:
-        await db.execute(SYSTEM, "SELECT inventory.refresh_in_stock($1)", row["listing_id"])
+        await db.execute(SYSTEM, "SELECT inventory.refresh_in_stock($1)", row["id"])
 
 
 tasks: dict[str, Callable[..., Awaitable[Any]]] = {IMPORT_TASK: import_one}
