@@ -26,11 +26,16 @@ _reader = (
 
 
 def rich_text(markdown: str) -> Markup:
-    """Safe HTML of a Markdown text. Headings start at h3, since page and section have h1 and h2."""
+    """Safe HTML of a Markdown text. Headings start at h3, since page and section have h1 and h2, and skip
+    no level, whatever levels the writer used."""
     tokens = _reader.parse(markdown.replace("\x00", ""))
-    for token in tokens:
-        if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+    headings = [token for token in tokens if token.type in ("heading_open", "heading_close")]
+    used = sorted({token.tag for token in headings})
+    level = 2
+    for token in headings:
+        if token.type == "heading_open":
+            level = min(3 + used.index(token.tag), level + 1, 6)
+        token.tag = f"h{level}"
     html = _reader.renderer.render(tokens, _reader.options, {})
     clean = nh3.clean(
         html,

@@ -8,6 +8,7 @@ import pytest
 from fondaco import catalog, sellers
 from fondaco.core.db import Database
 from fondaco.core.web import Parts
+from fondaco.pages.richtext import rich_text
 from fondaco.vault import Vault
 from tests.pages.account.browser import text_of
 from tests.pages.account.conftest import Doors
@@ -212,3 +213,11 @@ async def test_the_first_page_is_light(client: httpx.AsyncClient, db: Database, 
     assert len(front.content) < 150_000
     assert " style=" not in front.text
     assert "<style" not in front.text
+
+
+@pytest.mark.parametrize(
+    ("written", "levels"),
+    [("## A\n\n## B", "33"), ("# A\n\n### B\n\n# C", "343"), ("### A\n\n# B\n\n## C", "334"), ("x", "")],
+)
+def test_sellers_headings_skip_no_level(written: str, levels: str) -> None:
+    assert "".join(re.findall(r"<h(\d)>", rich_text(written))) == levels
