@@ -44,6 +44,8 @@ def period(text: str) -> tuple[datetime, datetime] | None:
             first = last = date.fromisoformat(text)
         except ValueError:
             return None
+    if last.year == date.max.year:
+        return None  # its end cannot be written
     start = datetime(first.year, first.month, first.day, tzinfo=UTC)
     return start, start + (last - first) + timedelta(days=1)
 
