@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     used = parts or build_parts(settings)
 
     @asynccontextmanager
-    async def running(app: Litestar) -> AsyncIterator[None]:
+    async def running(app: Litestar) -> AsyncGenerator[None]:
         if own:
             await used.get(Database).open()
         try:

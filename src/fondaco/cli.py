@@ -149,7 +149,7 @@ def demo_code(*, data: Annotated[Path | None, Parameter(help="Data folder of the
     """Show the present second-factor codes of the demo's staff."""
     import json
 
-    import pyotp
+    from pyotp.totp import TOTP
 
     from fondaco.up.data import default_folder
 
@@ -159,7 +159,7 @@ def demo_code(*, data: Annotated[Path | None, Parameter(help="Data folder of the
         return _fail("There is no demo marketplace here. `fondaco up` makes one.")
     for account in accounts:
         if account.get("totp"):
-            _out(f"{account['email']}  {pyotp.TOTP(account['totp']).now()}")
+            _out(f"{account['email']}  {TOTP(account['totp']).now()}")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -56,12 +56,16 @@ SYSTEM = Scope("system")
 PUBLIC = Scope("public")
 
 
-async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+def _encode(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+async def _prepare(connection: Any) -> None:
     for name in ("json", "jsonb"):
         await connection.set_type_codec(
             name,
             schema="pg_catalog",
-            encoder=lambda v: msgspec.json.encode(v).decode(),
+            encoder=_encode,
             decoder=msgspec.json.decode,
         )
 
@@ -77,10 +81,11 @@ class Database:
         self._size = size
         self._pooled = pooled
         self._timeout_s = timeout_s
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool: Any = None  # an asyncpg.Pool: the driver is not typed
 
     async def open(self) -> "Database":
-        self._pool = await asyncpg.create_pool(
+        create_pool: Any = asyncpg.create_pool  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        self._pool = await create_pool(
             self._dsn,
             min_size=1,
             max_size=self._size,
@@ -104,12 +109,12 @@ class Database:
             await pool.close()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self) -> AsyncGenerator[Connection]:
         """A bare connection, each statement its own transaction: for single-call verbs that run as
         their definer (they need no scope)."""
         assert self._pool, "open() first"
         try:
-            held = await self._pool.acquire(timeout=self._timeout_s)
+            held: Connection = await self._pool.acquire(timeout=self._timeout_s)
         except (TimeoutError, *LOST) as error:
             raise Unavailable() from error
         try:
@@ -118,7 +123,7 @@ class Database:
             await self._pool.release(held)
 
     @asynccontextmanager
-    async def transaction(self, scope: Scope) -> AsyncIterator[Connection]:
+    async def transaction(self, scope: Scope) -> AsyncGenerator[Connection]:
         """One transaction as `scope`; commits at the end, rolls back on any exception."""
         async with self.connection() as connection:
             await connection.execute(f"BEGIN; {scope.sql()}")

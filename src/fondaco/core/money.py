@@ -10,7 +10,9 @@ from fondaco.core.problem import Problem
 # Digits after the decimal point where they are not two (ISO 4217).
 _NO_DIGITS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
 _THREE_DIGITS = "BHD IQD JOD KWD LYD OMR TND"
-_EXPONENTS = dict.fromkeys(_NO_DIGITS.split(), 0) | dict.fromkeys(_THREE_DIGITS.split(), 3)
+_EXPONENTS: dict[str, int] = {}
+_EXPONENTS.update((code, 0) for code in _NO_DIGITS.split())
+_EXPONENTS.update((code, 3) for code in _THREE_DIGITS.split())
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,3})?")
 MAX_MINOR = 10**15
 

@@ -24,7 +24,7 @@ class Viewer:
     seller_role: str | None = None  # owner, manager, fulfilment, finance, read_only
     seller_name: str = ""
     api_key_id: UUID | None = None
-    scopes: frozenset[str] = field(default_factory=frozenset)  # permissions an API key was given
+    scopes: frozenset[str] = field(default_factory=frozenset[str])  # permissions an API key was given
     ip: str = ""
     user_agent: str = ""
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-import pyotp
+from pyotp.totp import TOTP
 
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.viewer import Viewer
@@ -57,7 +57,7 @@ async def make_staff(db: Database, vault: Vault, settings: Settings, role: str) 
     email = f"{role}@fondaco.test"
     viewer = await make_user(db, email, f"Demo {role}", "IT")
     setup = await start_second_factor(db, vault, settings, viewer)
-    await confirm_second_factor(db, vault, viewer, pyotp.TOTP(setup.secret).now())
+    await confirm_second_factor(db, vault, viewer, TOTP(setup.secret).now())
     async with db.transaction(SYSTEM) as conn:
         await set_staff_role(conn, viewer.user(), role, "system")
     return Account(f"Staff ({role})", email, totp=setup.secret)

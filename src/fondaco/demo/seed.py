@@ -3,6 +3,7 @@
 import random
 import secrets
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -205,7 +206,8 @@ class Seed:
         )
 
     async def _owner(self, sql: str, *args: object) -> None:
-        connection = await asyncpg.connect(self.owner_dsn)
+        connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        connection = await connect(self.owner_dsn)
         try:
             await connection.execute(sql, *args)
         finally:
