@@ -31,7 +31,6 @@ class Shelved:
     title: str
     platform: str
     region: str
-    kind: str
     cover_url: str
     seller: str
     delivered_at: datetime
@@ -46,7 +45,6 @@ def shelved(one: Entitlement) -> Shelved:
         title=one.title,
         platform=one.platform,
         region=catalog.region_name(one.region),
-        kind="key",
         cover_url=f"/media/{one.cover}" if one.cover else "",
         seller=one.seller,
         delivered_at=one.delivered_at,
