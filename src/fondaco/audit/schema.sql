@@ -48,6 +48,8 @@ CREATE FUNCTION audit.record(p_kind text, p_ref text, p_actor text, p_data jsonb
 RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = audit, pg_temp AS $$
   INSERT INTO event (kind, ref, actor, data) VALUES (p_kind, p_ref, p_actor, p_data) RETURNING id
 $$;
+REVOKE ALL ON FUNCTION audit.record FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION audit.record TO fondaco_app;
 GRANT SELECT ON audit.event, audit.block TO fondaco_app;
 GRANT INSERT ON audit.block TO fondaco_app;
 GRANT SELECT, INSERT, UPDATE ON audit.place TO fondaco_app;

@@ -29,6 +29,7 @@ BEGIN
   END IF;
   RETURN NEW;
 END $$;
+REVOKE ALL ON FUNCTION core.guard_state FROM PUBLIC;
 
 -- Append-only tables: nobody updates, deletes or truncates, the owner included.
 CREATE FUNCTION core.deny() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -99,6 +100,8 @@ BEGIN
   RETURN greatest(1, ceil(extract(epoch FROM
     r.window_start + make_interval(secs => p_window_seconds) - clock_timestamp()))::int);
 END $$;
+REVOKE ALL ON FUNCTION core.hit FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION core.hit TO fondaco_app;
 
 -- When each periodic job last began. Unlogged: after a crash everything is simply due.
 CREATE UNLOGGED TABLE core.schedule (

@@ -637,6 +637,7 @@ BEGIN
   END IF;
   RETURN NEW;
 END $$;
+REVOKE ALL ON FUNCTION core.guard_state FROM PUBLIC;
 
 -- Append-only tables: nobody updates, deletes or truncates, the owner included.
 CREATE FUNCTION core.deny() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -707,6 +708,8 @@ BEGIN
   RETURN greatest(1, ceil(extract(epoch FROM
     r.window_start + make_interval(secs => p_window_seconds) - clock_timestamp()))::int);
 END $$;
+REVOKE ALL ON FUNCTION core.hit FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION core.hit TO fondaco_app;
 
 -- When each periodic job last began. Unlogged: after a crash everything is simply due.
 CREATE UNLOGGED TABLE core.schedule (
@@ -784,6 +787,8 @@ CREATE FUNCTION audit.record(p_kind text, p_ref text, p_actor text, p_data jsonb
 RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = audit, pg_temp AS $$
   INSERT INTO event (kind, ref, actor, data) VALUES (p_kind, p_ref, p_actor, p_data) RETURNING id
 $$;
+REVOKE ALL ON FUNCTION audit.record FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION audit.record TO fondaco_app;
 GRANT SELECT ON audit.event, audit.block TO fondaco_app;
 GRANT INSERT ON audit.block TO fondaco_app;
 GRANT SELECT, INSERT, UPDATE ON audit.place TO fondaco_app;
