@@ -59,7 +59,7 @@ class Seed:
         await self._stores()
         buyers = [await make_user(self.db, f"{n}@fondaco.test", f"Demo {n}", c) for n, c in BUYERS]
         for buyer in buyers:
-            await self._top_up(buyer, 30_000)
+            await self._top_up(buyer, self.settings.top_up_max)
         await self._history(buyers)
         await self._open_ends(buyers)
         await self._top_up(buyers[0], 20_000)  # to go on shopping with
