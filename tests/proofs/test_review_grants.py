@@ -25,7 +25,8 @@ CALLABLE = {
 DEFINERS = """
 SELECT n.nspname || '.' || p.proname AS name, p.proconfig,
   has_function_privilege('fondaco_app', p.oid, 'EXECUTE') AS app,
-  EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) WHERE grantee = 0) AS everybody
+  EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
+    WHERE grantee = 0) AS everybody
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 """

@@ -25,6 +25,7 @@ from fondaco.orders.model import (
     PayOutcome,
     Policy,
     Purchase,
+    PurchaseKeyReused,
     Wish,
 )
 from fondaco.orders.quoting import Quote, confirmed, merge, quote
@@ -90,14 +91,17 @@ async def checkout(
     """Buy: `wishes`, or the viewer's cart when None; from the 'wallet' or by 'card'.
 
     `fingerprint` is that of the quote the viewer confirmed. Without it every wish must carry the price or
-    price version the viewer saw. The same `idem` again answers the first purchase. Raises PriceChanged or
-    QuoteChanged with the differences, or why it cannot be bought; then nothing was charged.
+    price version the viewer saw. The same `idem` again answers the first purchase, or PurchaseKeyReused when
+    it was of something else. Raises PriceChanged or QuoteChanged with the differences, or why it cannot be
+    bought; then nothing was charged.
     """
     settings, db = parts.get(Settings), parts.get(Database)
     if pay_with not in ("wallet", "card"):
         raise Invalid(fields={"pay_with": "Must be wallet or card."})
     if wishes is None or fingerprint is not None:
         if before := await bought_before(db, viewer, idem):
+            if wishes is not None and not await _is_of(db, viewer, before, wishes):
+                raise PurchaseKeyReused()
             return await _resume(parts, viewer, before)
         if wishes is None and fingerprint is None:
             raise Invalid(fields={"quote": "Send the fingerprint of the quote you confirm."})
@@ -128,6 +132,20 @@ async def bought_before(db: Database, viewer: Viewer, idem: str) -> UUID | None:
         idem,
     )
     return group_id
+
+
+async def _is_of(db: Database, viewer: Viewer, group_id: UUID, wishes: Sequence[Wish]) -> bool:
+    """Whether the viewer's group is a purchase of just these listings and quantities."""
+    rows = await db.fetch(
+        viewer.as_user,
+        """SELECT l.listing_id, l.quantity FROM orders.orders o JOIN orders.order_line l ON l.order_id = o.id
+           WHERE o.group_id = $1 AND o.buyer_id = $2""",
+        group_id,
+        viewer.user(),
+    )
+    return {(r["listing_id"], r["quantity"]) for r in rows} == {
+        (w.listing_id, w.quantity) for w in merge(wishes)
+    }
 
 
 async def _resume(parts: Parts, viewer: Viewer, group_id: UUID) -> Placed:
