@@ -144,6 +144,20 @@ def verify() -> int:
         return asyncio.run(verify_books())
 
 
+@app.command
+def bench(
+    *,
+    seconds: Annotated[float, Parameter(help="Length of one round.")] = 3,
+    rounds: Annotated[int, Parameter(help="Rounds of each kind; the median counts.")] = 3,
+) -> int:
+    """Measure purchases side by side on a throw-away database."""
+    if not 0 < seconds <= 60 or not 1 <= rounds <= 20:
+        return _fail("--seconds must be above 0 and at most 60, --rounds from 1 to 20.")
+    from fondaco.bench import main as run_bench
+
+    return run_bench(seconds, rounds)
+
+
 @app.command(name="demo-code")
 def demo_code(*, data: Annotated[Path | None, Parameter(help="Data folder of the demo.")] = None) -> int:
     """Show the present second-factor codes of the demo's staff."""

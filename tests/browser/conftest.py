@@ -106,8 +106,9 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         time.sleep(0.2)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Closed with its module: while it is open its event loop runs, and no other test could have one."""
     path = chromium()
     if path is None:
         pytest.skip("no Chromium on this machine: the browser tests did not run")
