@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from fondaco.embedded import Cluster, ClusterError, Endpoints
 
 PREFIX = "fondaco-test-"
+MEMORY = Path("/dev/shm")  # cloning a database there takes a twentieth of the time
+ROOM = 4 << 30
 THROWN_AWAY = {
     # Safe against every kill of a process; only a power cut could hurt, and these data are thrown away.
     "fsync": "off",
@@ -22,10 +25,17 @@ THROWN_AWAY = {
 
 def new_root() -> Path:
     """A fresh folder the server's account can walk into, for one cluster."""
-    root = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp" if os.name == "posix" else None))
+    root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_place()))
     if os.name == "posix" and os.geteuid() == 0:
         root.chmod(0o711)
     return root
+
+
+def _place() -> Path | None:
+    """Memory where there is plenty of it, else /tmp (sockets need a short path), else the system's choice."""
+    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+        return MEMORY
+    return Path("/tmp") if os.name == "posix" else None
 
 
 def run_cluster(root: Path | None = None, **settings: str) -> Cluster:
