@@ -1,0 +1,112 @@
+"""Own and foreign: what a stranger asks for by its real id answers exactly as an id that does not exist."""
+
+import re
+import uuid
+
+import httpx
+from litestar import Litestar
+
+from fondaco.app import create_app
+from fondaco.core.db import SYSTEM, Database
+from fondaco.core.web import Parts
+from fondaco.identity import create_api_key, save_view
+from fondaco.settings import Settings
+from fondaco.vault import Vault
+from tests.proofs.test_permission_matrix import STREAMS
+from tests.support.goods import add_keys, make_listing
+from tests.support.money import give_money
+from tests.support.people import bearer, make_member, make_seller, make_user, sign_in
+
+OURS = re.compile(r"^/(console|api/v1/console|static|media|l/|s/|c/|api/v1/stores|api/v1/listings)")
+OPEN = ("/api/v1/cart/lines/{listing_id:uuid}",)  # one's own cart, whatever is in it
+
+
+async def things(
+    db: Database, parts: Parts, client: httpx.AsyncClient
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Ids of one of everything, by the name of the route's parameter; and the owners' tokens by desk."""
+    seller = await make_seller(db)
+    listing = await make_listing(db, seller)
+    batch = await add_keys(db, parts.get(Vault), seller, listing, 3)
+    member = await make_member(db, seller, "fulfilment")
+    key = await create_api_key(db, seller, name="mine", scopes=("catalog.read",))
+    buyer = await make_user(db)
+    await give_money(db, buyer.user(), 10_000)
+    line = {"listing_id": str(listing.id), "quantity": 1, "price": listing.price}
+    order = {"pay_with": "wallet", "lines": [line]}
+    bought = await client.post("/api/v1/orders", headers=await bearer(db, buyer), json=order)
+    assert bought.status_code == 201, bought.text
+    row = await db.fetchrow(SYSTEM, "SELECT id, order_id FROM delivery.entitlement")
+    assert row
+    top_up = await db.fetchval(
+        SYSTEM,
+        """INSERT INTO wallets.funding (id, user_id, purpose, amount, currency, state, expires_at, lines)
+           VALUES (gen_random_uuid(), $1, 'top_up', 500, 'EUR', 'CREATED', now() + interval '1 hour', '[]')
+           RETURNING id""",
+        buyer.user(),
+    )
+    view = await save_view(db, buyer, list_name="orders", name="Mine", query="state=DELIVERED")
+    ids = {
+        "listing_id": listing.id, "batch_id": batch.id, "user_id": member.user(), "key_id": key.id,
+        "order_id": row["order_id"], "group_id": bought.json()["order"]["id"], "entitlement_id": row["id"],
+        "top_up_id": top_up, "session_id": buyer.session_id, "view_id": view.id,
+    }  # fmt: skip
+    owners = {"seller": await sign_in(db, seller), "buyer": await sign_in(db, buyer)}
+    return {k: str(v) for k, v in ids.items()}, owners
+
+
+def routes_with_ids(app: Litestar) -> list[tuple[str, str]]:
+    """(method, path pattern) of every route of buyers and sellers whose path names a thing."""
+    return [
+        (str(method), route.path)
+        for route in app.routes
+        for handler in getattr(route, "route_handlers", [])
+        for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"})
+        if ":uuid}" in route.path and not OURS.match(route.path) and route.path not in OPEN
+    ]
+
+
+async def ask(client: httpx.AsyncClient, method: str, path: str, token: str) -> httpx.Response:
+    if path.startswith("/api/"):
+        body = {} if method == "GET" else {"json": {}}
+        return await client.request(method, path, headers={"Authorization": f"Bearer {token}"}, **body)
+    csrf = client.cookies.get("csrf") or ""
+    headers = {"Cookie": f"csrf={csrf}; session={token}", "Accept": "text/html"}
+    data = {} if method == "GET" else {"data": {"_csrf_token": csrf}}
+    return await client.request(method, path, headers=headers, **data)
+
+
+def faceless(answer: httpx.Response, path: str) -> tuple[int, str]:
+    """The answer without what differs from request to request anyway: its own address."""
+    return answer.status_code, answer.text.replace(path, "")
+
+
+async def test_foreign_is_as_if_it_were_not(
+    settings: Settings, parts: Parts, db: Database, client: httpx.AsyncClient
+) -> None:
+    app = create_app(settings, parts)
+    ids, owners = await things(db, parts, client)
+    strangers = [await sign_in(db, await make_user(db)), await sign_in(db, await make_seller(db))]
+    await client.get("/sign-in")
+    faults, seen = list[str](), set[str]()
+    for method, pattern in routes_with_ids(app):
+        name = re.search(r"\{(\w+):uuid\}", pattern)
+        assert name, pattern
+        fill = re.sub(r"\{act:str\}", "pause", pattern)
+        real = re.sub(r"\{\w+:uuid\}", ids[name[1]], fill)
+        unreal = re.sub(r"\{\w+:uuid\}", str(uuid.uuid4()), fill)
+        if not real.endswith(STREAMS):
+            for token in strangers:
+                told, random = (
+                    await ask(client, method, real, token),
+                    await ask(client, method, unreal, token),
+                )
+                if told.status_code < 300 or faceless(told, real) != faceless(random, unreal):
+                    faults.append(f"{method} {real}: {told.status_code} against {random.status_code}")
+        if method == "GET" and not real.endswith(STREAMS):
+            codes = {(await ask(client, method, real, token)).status_code for token in owners.values()}
+            if not codes & {200, 303, 307}:
+                faults.append(f"GET {real}: {codes}, also for its owner")
+            seen.add(name[1])
+    assert not faults, "\n".join(faults)
+    assert {"order_id", "entitlement_id", "listing_id", "batch_id", "top_up_id"} <= seen
