@@ -70,9 +70,7 @@ async def test_a_known_address_answers_alike_and_changes_nothing(
     assert await db.fetch(SYSTEM, "SELECT * FROM identity.users WHERE email <> 'fresh@example.com' "
                                   "ORDER BY id") == before  # fmt: skip
     assert [e.kind for e in await history(db, SYSTEM, f"user:{known.user()}")] == ["user.sign_up_repeated"]
-    assert [e.kind for e in await history(db, SYSTEM, f"user:{unproved.user()}")] == [
-        "user.verification_asked"
-    ]
+    assert [e.kind for e in await history(db, SYSTEM, f"user:{unproved.user()}")] == ["user.reset_asked"]
 
 
 async def test_asking_for_mails_answers_alike(db: Database, api: httpx.AsyncClient) -> None:

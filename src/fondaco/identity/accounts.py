@@ -51,7 +51,9 @@ async def sign_up(
             "SELECT id, email_verified_at FROM identity.users WHERE email = $1", address
         )
         if known:
-            kind = "user.sign_up_repeated" if known["email_verified_at"] else "user.verification_asked"
+            # Never proved: somebody else may have typed this address first. A link to a new password proves
+            # it and ends whatever password and sessions there are.
+            kind = "user.sign_up_repeated" if known["email_verified_at"] else "user.reset_asked"
             await record(conn, kind, f"user:{known['id']}", "guest")
 
 
