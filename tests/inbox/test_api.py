@@ -67,3 +67,17 @@ async def test_others_see_no_desk(client: httpx.AsyncClient, db: Database) -> No
     assert (await client.get(ROOT, headers=customer)).status_code == 404
     assert (await client.get(ROOT, headers=support)).status_code == 403
     assert (await client.get(ROOT)).status_code == 401
+
+
+async def test_what_opens_a_payment_is_not_shown(db: Database) -> None:
+    row_id = await db.fetchval(
+        SYSTEM,
+        """INSERT INTO inbox.event (provider, event_id, type, api_version, livemode, object_id,
+             object_created, body, source, state)
+           VALUES ('stripe', 'evt_hidden', 'x.y', '1', false, 'pi_1', now(),
+             '{"data": {"object": {"id": "pi_1", "client_secret": "pi_1_secret_abc"}}}', 'webhook',
+             'RECEIVED')
+           RETURNING id""",
+    )
+    _, body = await inbox.read_event(db, SYSTEM, row_id)
+    assert body["data"]["object"] == {"id": "pi_1", "client_secret": "hidden"}

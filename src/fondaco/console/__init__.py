@@ -7,7 +7,7 @@ open) and nothing here ever holds a secret.
 
 from fondaco.console.books import account_lines, end_of_day, list_accounts, trial_csv
 from fondaco.console.finding import find
-from fondaco.console.log import list_arrived, list_audit, list_blocks, list_mails, shown_body
+from fondaco.console.log import list_arrived, list_audit, list_blocks, list_mails
 from fondaco.console.model import (
     AccountLine,
     Block,
@@ -76,7 +76,6 @@ __all__ = [
     "pause_listing",
     "person",
     "queues",
-    "shown_body",
     "store_names",
     "timeline",
     "trial_csv",

@@ -1,7 +1,7 @@
 """The audit log and its blocks, the provider's events and the mails, as the desks page through them."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -124,20 +124,3 @@ async def list_mails(
         *args,
     )
     return start.page(rows, limit, lambda r: msgspec.convert(dict(r), MailRow))
-
-
-_HIDDEN = ("client_secret", "secret")
-
-
-def shown_body(body: Any) -> str:
-    """An event's body as indented JSON, without what opens a payment."""
-    return msgspec.json.format(msgspec.json.encode(_without_secrets(body)), indent=2).decode()
-
-
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, dict):
-        pairs = cast(dict[str, Any], value).items()
-        return {k: "hidden" if k in _HIDDEN and v else _without_secrets(v) for k, v in pairs}
-    if isinstance(value, list):
-        return [_without_secrets(v) for v in cast(list[Any], value)]
-    return value

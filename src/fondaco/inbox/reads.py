@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -10,6 +10,7 @@ from fondaco.core.db import Database, Scope
 from fondaco.core.problem import NotFound
 from fondaco.inbox.model import InboxEvent
 
+_HIDDEN = ("client_secret", "secret")
 _COLUMNS = """id, provider, event_id, type, object_id, livemode, source, state, attempts, failure,
   object_created, received_at, next_at, handled_at"""
 
@@ -59,13 +60,22 @@ async def events_about(db: Database, scope: Scope, object_ids: Sequence[str]) ->
 
 
 async def read_event(db: Database, scope: Scope, row_id: int) -> tuple[InboxEvent, dict[str, Any]]:
-    """One event and its body as it arrived; raises NotFound."""
+    """One event and its body as it arrived, without what opens a payment; raises NotFound."""
     row = await db.fetchrow(scope, f"SELECT {_COLUMNS}, body FROM inbox.event WHERE id = $1", row_id)
     if row is None:
         raise NotFound()
     found = dict(row)
     body: dict[str, Any] = found.pop("body")
-    return msgspec.convert(found, InboxEvent), body
+    return msgspec.convert(found, InboxEvent), _without_secrets(body)
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        pairs = cast(dict[str, Any], value).items()
+        return {k: "hidden" if k in _HIDDEN and v else _without_secrets(v) for k, v in pairs}
+    if isinstance(value, list):
+        return [_without_secrets(v) for v in cast(list[Any], value)]
+    return value
 
 
 async def count_states(db: Database, scope: Scope) -> dict[str, int]:

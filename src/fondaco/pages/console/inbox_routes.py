@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import msgspec
 from litestar import Response, get, post
 from litestar.params import PathParameter
 
@@ -66,7 +67,7 @@ async def one_event(request: Call, row_id: Id) -> Response[str]:
         here=LIST,
         crumbs=[Crumb("Inbox", LIST), Crumb(event.type)],
         event=event,
-        body=console.shown_body(body),
+        body=msgspec.json.format(msgspec.json.encode(body), indent=2).decode(),
         about=[e for e in about if e.id != event.id and event.object_id],
     )
 
