@@ -34,8 +34,8 @@ def permissions() -> str:
     lines = [
         "# Permissions\n",
         "Each route names one permission. Columns: anonymous, customer, the five roles of a seller's team, a "
-        "seller's API key, the five staff roles. Whose things a role may reach is decided by the WHERE clause "
-        "of the query and, behind it, by row-level security.\n",
+        "seller's API key, the five staff roles. Whose things a role may reach is decided by the WHERE "
+        "clause of the query and, behind it, by row-level security.\n",
         head,
         "|---" * (len(ROLES) + 1) + "|",
     ]
