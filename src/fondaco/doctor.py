@@ -234,7 +234,8 @@ async def check_vault(settings: Settings) -> list[Finding]:
     except Exception:
         return []  # told by the database's own check
     try:
-        found = await Vault(settings).faults(db)
+        vault = Vault(settings)
+        found, older = await vault.faults(db), await vault.under_older_keys(db)
     except asyncpg.PostgresError:
         return []
     finally:
@@ -242,7 +243,11 @@ async def check_vault(settings: Settings) -> list[Finding]:
     if found:
         words = ". Put the right key back; sealed codes cannot be read without it."
         return [fault("VAULT_KEYS", text + words) for text in found]
-    return [Finding("vault", "ok", "the keys open what is sealed")]
+    if older:
+        return [
+            Finding("vault", "ok", f"the keys open what is sealed; {older} data keys wait to be rewrapped")
+        ]
+    return [Finding("vault", "ok", "the first key opens everything that is sealed")]
 
 
 async def check_stripe(settings: Settings) -> list[Finding]:

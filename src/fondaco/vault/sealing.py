@@ -139,6 +139,13 @@ class Vault:
                 found.append(f"vault_keys has another key under the name {row['kek']!r} than was used before")
         return found
 
+    async def under_older_keys(self, db: Database) -> int:
+        """How many data keys are not yet wrapped by the active key-encryption key."""
+        count: int = await db.fetchval(
+            SYSTEM, "SELECT count(*) FROM vault.data_key WHERE kek <> $1", self.active
+        )
+        return count
+
     def _unwrap(self, row: Record) -> bytes:
         kek = self._keks.get(row["kek"])
         if kek is None:
