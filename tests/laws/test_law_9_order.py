@@ -1,5 +1,6 @@
 """Law 9. Modules form a total order; style that keeps them readable."""
 
+import ast
 import re
 
 from fondaco.modules import MODULES
@@ -45,9 +46,10 @@ def test_the_sandbox_and_the_product_know_nothing_of_each_other() -> None:
 
 
 def test_functions_are_short() -> None:
+    sandbox = {p: ast.parse(p.read_text()) for p in (SRC.parent / "fondaco_sandbox").rglob("*.py")}
     found = [
         f"{path}:{f.lineno} {f.name} {f.end_lineno - f.lineno + 1}"
-        for path, tree in trees().items()
+        for path, tree in [*trees().items(), *sandbox.items()]
         for f in functions(tree)
         if f.end_lineno is not None and f.end_lineno - f.lineno + 1 > 70
     ]

@@ -133,12 +133,7 @@ def _intent_data(params: Obj) -> Obj:
 def _session(call: Call, customer: Obj | None, currency: str, total: int, expires_at: int) -> Obj:
     params, session_id = call.params, ids.session_id()
     allowed: list[str] | None = params.get("allowed_payment_method_types")
-    types = [name for name in offered_types(currency) if allowed is None or name in allowed]
-    if not types:
-        raise invalid(
-            f"None of the allowed payment method types can be used in {currency}.",
-            "allowed_payment_method_types",
-        )
+    types = _usable_types(allowed, currency)
     return {
         "id": session_id,
         "object": "checkout.session",
@@ -203,6 +198,16 @@ def _session(call: Call, customer: Obj | None, currency: str, total: int, expire
         "url": f"{call.base_url}/c/pay/{session_id}",
         "wallet_options": None,
     }
+
+
+def _usable_types(allowed: list[str] | None, currency: str) -> list[str]:
+    types = [name for name in offered_types(currency) if allowed is None or name in allowed]
+    if not types:
+        raise invalid(
+            f"None of the allowed payment method types can be used in {currency}.",
+            "allowed_payment_method_types",
+        )
+    return types
 
 
 def _no_invoice() -> Obj:
