@@ -4,6 +4,7 @@ Without a folder it serves until interrupted. The pages answer with the strict c
 product uses, so an inline style or script shows at once.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from fondaco.pages.static import static_response
 from tests.pages.design_samples import pages
 
 POLICY = "default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self' data:; object-src 'none'"
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = Path(os.environ.get("FONDACO_CHROMIUM", "/usr/bin/chromium"))
 CHROMIUM_ARGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",

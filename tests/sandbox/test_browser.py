@@ -1,5 +1,6 @@
 """The payment page and the panel in real Chromium, with scripts off."""
 
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.sandbox.conftest import session_params
 from tests.support.sandbox import RunningSandbox
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = os.environ.get("FONDACO_CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 ARGUMENTS += ["--disable-background-networking", "--disable-component-update"]
 pytestmark = [
