@@ -1,0 +1,1 @@
+-- Counted stock: listings sold by number.

@@ -1,0 +1,1 @@
+-- Purchases of a batch are written together.
