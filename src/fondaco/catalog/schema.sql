@@ -60,7 +60,7 @@ CREATE TABLE catalog.listing (
   id             uuid PRIMARY KEY,
   seller_id      uuid NOT NULL REFERENCES sellers.seller,
   variant_id     uuid NOT NULL REFERENCES catalog.variant,
-  kind           text NOT NULL CHECK (kind IN ('stocked_secret')),
+  kind           text NOT NULL CHECK (kind IN ('stocked_secret', 'article')),     -- never changes
   slug           text NOT NULL UNIQUE,
   title          text NOT NULL CHECK (length(title) BETWEEN 2 AND 140),
   summary        text NOT NULL DEFAULT '' CHECK (length(summary) <= 300),
@@ -89,6 +89,13 @@ CREATE TABLE catalog.listing (
 );
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON catalog.listing
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('listing', 'state');
+-- What kind of thing a listing sells is settled when it is made.
+CREATE FUNCTION catalog.kind_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'a listing keeps its kind' USING ERRCODE = '23514', CONSTRAINT = 'listing_kind_stays';
+END $$;
+CREATE TRIGGER kind_stays BEFORE UPDATE OF kind ON catalog.listing
+  FOR EACH ROW WHEN (OLD.kind <> NEW.kind) EXECUTE FUNCTION catalog.kind_stays();
 CREATE INDEX listing_newest ON catalog.listing (published_at DESC, id DESC) WHERE state = 'PUBLISHED';
 CREATE INDEX listing_price ON catalog.listing (price, id) WHERE state = 'PUBLISHED';
 CREATE INDEX listing_popular ON catalog.listing (sold DESC, id DESC) WHERE state = 'PUBLISHED';

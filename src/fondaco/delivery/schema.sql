@@ -9,13 +9,16 @@ CREATE TABLE delivery.entitlement (
   listing_id   uuid NOT NULL REFERENCES catalog.listing,
   order_id     uuid NOT NULL,
   line_id      uuid NOT NULL,
-  unit_id      uuid NOT NULL UNIQUE REFERENCES inventory.stock_unit,   -- one unit, one delivery, for ever
+  unit_id      uuid UNIQUE REFERENCES inventory.stock_unit,   -- one unit, one delivery, for ever
   title        text NOT NULL,
   platform     text NOT NULL,
   region       text NOT NULL,
   delivered_at timestamptz NOT NULL DEFAULT now(),
   revealed_at  timestamptz,
-  revoked_at   timestamptz
+  revoked_at   timestamptz,
+  content_version int,                                  -- an article: its content as it was when it was bought
+  CONSTRAINT entitlement_content FOREIGN KEY (listing_id, content_version) REFERENCES inventory.content,
+  CONSTRAINT entitlement_one_thing CHECK (num_nonnulls(unit_id, content_version) = 1)
 );
 CREATE INDEX entitlement_buyer ON delivery.entitlement (buyer_id, delivered_at DESC, id DESC);
 CREATE INDEX entitlement_line ON delivery.entitlement (line_id);
@@ -26,7 +29,8 @@ CREATE TABLE delivery.reveal (
   user_id        uuid NOT NULL REFERENCES identity.users,
   at             timestamptz NOT NULL DEFAULT clock_timestamp(),
   ip             text NOT NULL,
-  user_agent     text NOT NULL
+  user_agent     text NOT NULL,
+  content_version int                                   -- an article: which version was shown
 );
 CREATE INDEX reveal_entitlement ON delivery.reveal (entitlement_id);
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON delivery.reveal
@@ -39,9 +43,11 @@ SELECT core.wall('delivery.entitlement', 'buyer_id', 'seller_id');
 SELECT core.wall('delivery.reveal', 'user_id', '');
 
 -- The owner asks for the secret: noted first, handed out sealed. No row: not this user's, or revoked.
--- From the first time on the unit is consumed and can never be sold again.
-CREATE FUNCTION delivery.reveal_unit(p_entitlement uuid, p_user uuid, p_ip text, p_user_agent text, p_actor text)
-RETURNS TABLE (unit_id uuid, key_id uuid, sealed bytea, first_time boolean)
+-- From the first time on a unit is consumed and can never be sold again. Of an article the newest content is
+-- shown, or with p_as_bought the one that was the newest when it was bought.
+CREATE FUNCTION delivery.reveal_unit(p_entitlement uuid, p_user uuid, p_ip text, p_user_agent text, p_actor text,
+                                     p_as_bought boolean DEFAULT false)
+RETURNS TABLE (unit_id uuid, key_id uuid, sealed bytea, first_time boolean, listing_id uuid, content_version int)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = delivery, pg_temp AS $$
 DECLARE
   e entitlement;
@@ -49,16 +55,25 @@ BEGIN
   SELECT * INTO e FROM entitlement t
     WHERE t.id = p_entitlement AND t.buyer_id = p_user AND t.revoked_at IS NULL FOR UPDATE;
   IF NOT FOUND THEN RETURN; END IF;
-  INSERT INTO reveal (entitlement_id, user_id, ip, user_agent) VALUES (e.id, p_user, p_ip, p_user_agent);
+  unit_id := e.unit_id;
+  listing_id := e.listing_id;
+  IF e.unit_id IS NULL THEN
+    SELECT c.version, c.key_id, c.sealed INTO STRICT content_version, key_id, sealed FROM inventory.content c
+      WHERE c.listing_id = e.listing_id AND (NOT p_as_bought OR c.version = e.content_version)
+      ORDER BY c.version DESC LIMIT 1;
+  ELSE
+    SELECT u.key_id, u.sealed INTO STRICT key_id, sealed FROM inventory.stock_unit u WHERE u.id = e.unit_id;
+  END IF;
+  INSERT INTO reveal (entitlement_id, user_id, ip, user_agent, content_version)
+    VALUES (e.id, p_user, p_ip, p_user_agent, reveal_unit.content_version);
   first_time := e.revealed_at IS NULL;
   IF first_time THEN
     UPDATE entitlement t SET revealed_at = now() WHERE t.id = e.id;
     UPDATE inventory.stock_unit u SET state = 'CONSUMED' WHERE u.id = e.unit_id AND u.state = 'SOLD';
   END IF;
-  PERFORM audit.record('secret.revealed', 'entitlement:' || e.id, p_actor, jsonb_build_object(
-    'order_id', e.order_id, 'line_id', e.line_id, 'first_time', first_time));
-  SELECT u.id, u.key_id, u.sealed INTO STRICT unit_id, key_id, sealed FROM inventory.stock_unit u
-    WHERE u.id = e.unit_id;
+  PERFORM audit.record('secret.revealed', 'entitlement:' || e.id, p_actor, jsonb_strip_nulls(jsonb_build_object(
+    'order_id', e.order_id, 'line_id', e.line_id, 'first_time', first_time,
+    'content_version', reveal_unit.content_version)));
   RETURN NEXT;
 END $$;
 REVOKE ALL ON FUNCTION delivery.reveal_unit FROM PUBLIC;

@@ -1,4 +1,5 @@
--- inventory: one row per secret. A unit handed out can never return to stock.
+-- inventory: stocked secrets, one row per secret (a unit handed out can never return to stock), and counted
+-- stock: articles, whose sealed content every buyer gets, sold in a number of copies.
 CREATE SCHEMA inventory;
 GRANT USAGE ON SCHEMA inventory TO fondaco_app;
 
@@ -72,6 +73,74 @@ SELECT core.wall('inventory.stock_batch', '', 'seller_id');
 SELECT core.wall('inventory.batch_problem', '', 'seller_id');
 SELECT core.wall('inventory.stock_unit', '', 'seller_id');
 
+-- Counted stock: one row for each article, made with its listing. Copies leave on_hand when they are sold
+-- (to sold) or held for a checkout (to inventory.hold, and from there to sold or back).
+CREATE TABLE inventory.counted (
+  listing_id      uuid PRIMARY KEY REFERENCES catalog.listing,
+  seller_id       uuid NOT NULL REFERENCES sellers.seller,
+  on_hand         int NOT NULL DEFAULT 0 CHECK (on_hand >= 0),           -- copies for sale now
+  sold            int NOT NULL DEFAULT 0 CHECK (sold >= 0),              -- copies delivered: one entitlement each
+  version         int NOT NULL DEFAULT 1,                                -- of the seller's changes, not of sales
+  content_version int NOT NULL DEFAULT 0 CHECK (content_version >= 0)    -- newest inventory.content; 0: none yet
+) WITH (fillfactor = 50);
+
+-- Copies held for a checkout that awaits its payment: gone from on_hand, not yet sold.
+CREATE TABLE inventory.hold (
+  line_id        uuid PRIMARY KEY,
+  listing_id     uuid NOT NULL REFERENCES inventory.counted,
+  seller_id      uuid NOT NULL,
+  quantity       int NOT NULL CHECK (quantity > 0),
+  reserved_until timestamptz NOT NULL
+);
+CREATE INDEX hold_listing ON inventory.hold (listing_id);
+
+-- Every change of a number of copies by the seller: their sum is what was put up, on_hand + held + sold.
+CREATE TABLE inventory.put_up (
+  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  listing_id uuid NOT NULL REFERENCES inventory.counted,
+  seller_id  uuid NOT NULL,
+  change     int NOT NULL CHECK (change <> 0),
+  made_by    text NOT NULL,
+  made_at    timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX put_up_listing ON inventory.put_up (listing_id, id DESC);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON inventory.put_up
+  FOR EACH STATEMENT EXECUTE FUNCTION core.deny();
+ALTER TABLE inventory.put_up ENABLE ALWAYS TRIGGER append_only;
+
+-- The content of an article, sealed; every save is a new version. Buyers open the newest, or the one they
+-- bought, which is never lost.
+CREATE TABLE inventory.content (
+  listing_id uuid NOT NULL REFERENCES inventory.counted,
+  version    int NOT NULL CHECK (version > 0),
+  seller_id  uuid NOT NULL,
+  key_id     uuid NOT NULL REFERENCES vault.data_key,
+  sealed     bytea NOT NULL,
+  created_by text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (listing_id, version)
+);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON inventory.content
+  FOR EACH STATEMENT EXECUTE FUNCTION core.deny();
+ALTER TABLE inventory.content ENABLE ALWAYS TRIGGER append_only;
+
+-- Written by the functions below and by those of the purchase only.
+GRANT SELECT ON inventory.counted, inventory.hold, inventory.put_up, inventory.content TO fondaco_app;
+SELECT core.wall('inventory.counted', '', 'seller_id');
+SELECT core.wall('inventory.hold', '', 'seller_id');
+SELECT core.wall('inventory.put_up', '', 'seller_id');
+SELECT core.wall('inventory.content', '', 'seller_id');
+
+CREATE FUNCTION inventory.count_article() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = inventory, pg_temp AS $$
+BEGIN
+  INSERT INTO counted (listing_id, seller_id) VALUES (NEW.id, NEW.seller_id);
+  RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION inventory.count_article FROM PUBLIC;
+CREATE TRIGGER counted AFTER INSERT ON catalog.listing
+  FOR EACH ROW WHEN (NEW.kind = 'article') EXECUTE FUNCTION inventory.count_article();
+
 -- Takes n free units of a listing for a line, from a random place, passing over locked ones.
 -- Answers how many it got; the caller undoes by giving them back when that is too few.
 CREATE FUNCTION inventory.take(p_listing uuid, p_line uuid, p_n int, p_state text, p_until timestamptz)
@@ -96,11 +165,13 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION inventory.take FROM PUBLIC;
 
--- How many free units a listing has, told up to p_most and never beyond ten: for the stock word.
+-- How many free units or copies a listing has, told up to p_most and never beyond ten: for the stock word.
 CREATE FUNCTION inventory.left_up_to(p_listing uuid, p_most int) RETURNS int
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = inventory, pg_temp AS $$
-  SELECT count(*)::int FROM (SELECT 1 FROM stock_unit WHERE listing_id = p_listing AND state = 'AVAILABLE'
-                             LIMIT least(p_most, 10)) few
+  SELECT coalesce(
+    (SELECT least(on_hand, p_most, 10) FROM counted WHERE listing_id = p_listing),
+    (SELECT count(*)::int FROM (SELECT 1 FROM stock_unit WHERE listing_id = p_listing AND state = 'AVAILABLE'
+                                LIMIT least(p_most, 10)) few))
 $$;
 REVOKE ALL ON FUNCTION inventory.left_up_to FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION inventory.left_up_to TO fondaco_app;
@@ -113,9 +184,48 @@ DECLARE
   there boolean;
 BEGIN
   PERFORM 1 FROM catalog.listing WHERE id = p_listing FOR NO KEY UPDATE;
-  there := EXISTS (SELECT 1 FROM stock_unit WHERE listing_id = p_listing AND state = 'AVAILABLE');
+  there := coalesce((SELECT on_hand > 0 FROM counted WHERE listing_id = p_listing),
+                    EXISTS (SELECT 1 FROM stock_unit WHERE listing_id = p_listing AND state = 'AVAILABLE'));
   UPDATE catalog.listing SET in_stock = there WHERE id = p_listing AND in_stock <> there;
   RETURN there;
 END $$;
 REVOKE ALL ON FUNCTION inventory.refresh_in_stock FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION inventory.refresh_in_stock TO fondaco_app;
+
+-- The viewer's store puts p_copies of its article up for sale, no more and no fewer from this moment on.
+-- Answers by how much that changed it; NULL when the row is not at p_version (somebody else changed it).
+CREATE FUNCTION inventory.set_copies(p_listing uuid, p_copies int, p_version int, p_actor text) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = inventory, pg_temp AS $$
+DECLARE
+  c counted;
+BEGIN
+  SELECT * INTO c FROM counted t WHERE t.listing_id = p_listing AND t.version = p_version
+    AND (core.is_system() OR t.seller_id = core.viewer_seller()) FOR UPDATE;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  IF p_copies = c.on_hand THEN RETURN 0; END IF;
+  UPDATE counted t SET on_hand = p_copies, version = version + 1 WHERE t.listing_id = p_listing;
+  INSERT INTO put_up (listing_id, seller_id, change, made_by)
+    VALUES (p_listing, c.seller_id, p_copies - c.on_hand, p_actor);
+  PERFORM inventory.refresh_in_stock(p_listing);
+  RETURN p_copies - c.on_hand;
+END $$;
+REVOKE ALL ON FUNCTION inventory.set_copies FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION inventory.set_copies TO fondaco_app;
+
+-- A new version of the content of the viewer's article. p_version: the one it follows (0: the first).
+-- Answers whether it was taken; not when there is another newest version by now.
+CREATE FUNCTION inventory.add_content(p_listing uuid, p_version int, p_key uuid, p_sealed bytea, p_actor text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = inventory, pg_temp AS $$
+DECLARE
+  c counted;
+BEGIN
+  UPDATE counted t SET content_version = p_version + 1
+    WHERE t.listing_id = p_listing AND t.content_version = p_version
+      AND (core.is_system() OR t.seller_id = core.viewer_seller()) RETURNING * INTO c;
+  IF NOT FOUND THEN RETURN false; END IF;
+  INSERT INTO content (listing_id, version, seller_id, key_id, sealed, created_by)
+    VALUES (p_listing, c.content_version, c.seller_id, p_key, p_sealed, p_actor);
+  RETURN true;
+END $$;
+REVOKE ALL ON FUNCTION inventory.add_content FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION inventory.add_content TO fondaco_app;

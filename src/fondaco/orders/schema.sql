@@ -96,6 +96,8 @@ CREATE INDEX order_line_lately ON orders.order_line USING brin (delivered_at);
 -- Deferred: units are taken first, and the rows of a purchase are written only once it has them.
 ALTER TABLE inventory.stock_unit ADD FOREIGN KEY (line_id) REFERENCES orders.order_line
   DEFERRABLE INITIALLY DEFERRED;
+ALTER TABLE inventory.hold ADD FOREIGN KEY (line_id) REFERENCES orders.order_line
+  DEFERRABLE INITIALLY DEFERRED;
 ALTER TABLE delivery.entitlement ADD FOREIGN KEY (order_id) REFERENCES orders.orders;
 ALTER TABLE delivery.entitlement ADD FOREIGN KEY (line_id) REFERENCES orders.order_line;
 
