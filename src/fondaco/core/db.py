@@ -24,6 +24,7 @@ LOST = (
     asyncpg.InterfaceError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.ProtocolViolationError,  # what a pooler says when it has no server to give
     ConnectionError,
     OSError,
 )
@@ -60,6 +61,24 @@ def _encode(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+# A transaction pooler hands out another server's connection for each transaction and passes on few startup
+# parameters: what a session would be told once is said in each transaction instead.
+LIMITS = (
+    "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '10s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = '60s'; "
+)
+
+
+async def _prepare_pooled(connection: Any) -> None:
+    # The driver asks in two steps, which only a transaction keeps on one server.
+    async with connection.transaction():
+        await _prepare(connection)
+
+
+async def _leave(_: Any) -> None:
+    """Behind a pooler no session keeps anything, and the driver has ended any open transaction."""
+
+
 async def _prepare(connection: Any) -> None:
     for name in ("json", "jsonb"):
         await connection.set_type_codec(
@@ -73,7 +92,8 @@ async def _prepare(connection: Any) -> None:
 class Database:
     """A pool of connections as the application's role.
 
-    `dsn` may point at a transaction pooler when `pooled` is true (no prepared statements are kept).
+    `dsn` may point at a transaction pooler when `pooled` is true: no prepared statements are kept, no
+    session state is relied on, and nothing is said outside a transaction.
     """
 
     def __init__(self, dsn: str, *, size: int = 8, pooled: bool = False, timeout_s: float = 10) -> None:
@@ -89,9 +109,10 @@ class Database:
             self._dsn,
             min_size=1,
             max_size=self._size,
-            init=_prepare,
+            init=_prepare_pooled if self._pooled else _prepare,
+            reset=_leave if self._pooled else None,
             statement_cache_size=0 if self._pooled else 256,
-            server_settings=None
+            server_settings={"application_name": "fondaco", "timezone": "UTC"}
             if self._pooled
             else {
                 "application_name": "fondaco",
@@ -110,8 +131,18 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
-        """A bare connection, each statement its own transaction: for single-call verbs that run as
-        their definer (they need no scope)."""
+        """A bare connection for one single-call verb that runs as its definer (it needs no scope). The
+        statement is its own transaction; behind a pooler BEGIN and COMMIT keep its parts on one server."""
+        async with self.held() as connection:
+            if not self._pooled:
+                yield connection
+                return
+            async with self._begun(connection, f"BEGIN; {LIMITS}"):
+                yield connection
+
+    @asynccontextmanager
+    async def held(self) -> AsyncGenerator[Connection]:
+        """A connection whose user says BEGIN first and ends it, in plain `execute` without arguments."""
         assert self._pool, "open() first"
         try:
             held: Connection = await self._pool.acquire(timeout=self._timeout_s)
@@ -125,17 +156,22 @@ class Database:
     @asynccontextmanager
     async def transaction(self, scope: Scope) -> AsyncGenerator[Connection]:
         """One transaction as `scope`; commits at the end, rolls back on any exception."""
-        async with self.connection() as connection:
-            await connection.execute(f"BEGIN; {scope.sql()}")
-            try:
-                yield connection
-            except BaseException:
-                if not connection.is_closed():
-                    await connection.execute("ROLLBACK")
-                raise
-            # PostgreSQL answers ROLLBACK, without an error, when a statement before had failed.
-            if await connection.execute("COMMIT") != "COMMIT":
-                raise NotCommitted()
+        begin = f"BEGIN; {LIMITS if self._pooled else ''}{scope.sql()}"
+        async with self.held() as connection, self._begun(connection, begin):
+            yield connection
+
+    @asynccontextmanager
+    async def _begun(self, connection: Connection, begin: str) -> AsyncGenerator[None]:
+        await connection.execute(begin)
+        try:
+            yield
+        except BaseException:
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK")
+            raise
+        # PostgreSQL answers ROLLBACK, without an error, when a statement before had failed.
+        if await connection.execute("COMMIT") != "COMMIT":
+            raise NotCommitted()
 
     async def run(self, scope: Scope, work: Callable[[Connection], Awaitable[T]], *, tries: int = 5) -> T:
         """`work` in one transaction, again when it lost a deadlock or serialisation race."""

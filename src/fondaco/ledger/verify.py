@@ -32,7 +32,7 @@ class Fault:
 @asynccontextmanager
 async def snapshot(db: Database) -> AsyncGenerator[Connection]:
     """One unchanging view of the whole database, read-only, however long it takes."""
-    async with db.connection() as conn:
+    async with db.held() as conn:
         await conn.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {SYSTEM.sql()}")
         try:
             await conn.execute("SET LOCAL statement_timeout = 0")
