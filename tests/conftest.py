@@ -13,16 +13,22 @@ from fondaco.core.migrate import migrate
 from fondaco.core.web import Parts
 from fondaco.embedded import Endpoints
 from fondaco.settings import Settings
-from tests.support.postgres import Databases, run_cluster
+from tests.support.bouncer import Bouncer, database, database_settings
+from tests.support.postgres import Databases, chosen, run_cluster
 
 
 @pytest.fixture(scope="session")
 def databases() -> Iterator[Databases]:
     """Databases cloned from a migrated template."""
     cluster = run_cluster()
+    bouncer = Bouncer(cluster) if chosen()[1] else None
     try:
-        yield Databases(cluster, lambda endpoints: migrate(endpoints.owner_dsn) and None)
+        if bouncer:
+            bouncer.start()
+        yield Databases(cluster, lambda endpoints: migrate(endpoints.owner_dsn) and None, bouncer)
     finally:
+        if bouncer:
+            bouncer.stop()
         cluster.stop()
         cluster.destroy()
 
@@ -41,7 +47,7 @@ def key() -> str:
 def make_settings(endpoints: Endpoints, **changes: object) -> Settings:
     """Settings that only reach this machine."""
     values: dict[str, object] = {
-        "database_url": endpoints.app_dsn,
+        **{name.lower(): value for name, value in database_settings(endpoints).items()},
         "secret_key": key(),
         "vault_keys": f"k1:{key()}",
         "fingerprint_key": key(),
@@ -63,11 +69,11 @@ def settings(endpoints: Endpoints) -> Settings:
 @pytest.fixture
 async def db(endpoints: Endpoints) -> AsyncIterator[Database]:
     """A pool as the application's role."""
-    database = await Database(endpoints.app_dsn, size=10).open()
+    opened = await database(endpoints, size=10).open()
     try:
-        yield database
+        yield opened
     finally:
-        await database.close()
+        await opened.close()
 
 
 @pytest.fixture

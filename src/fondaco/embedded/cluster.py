@@ -23,7 +23,7 @@ from fondaco.embedded.account import (
     owner_name,
     private_folder,
 )
-from fondaco.embedded.binaries import REACHABLE, open_folder, program_folder
+from fondaco.embedded.binaries import MAJOR, REACHABLE, major_of, open_folder, program_folder
 from fondaco.embedded.configuration import access_rules, settings_text
 from fondaco.embedded.lock import FolderLock
 from fondaco.embedded.roles import DATABASE, Endpoints
@@ -39,7 +39,8 @@ class Cluster:
     """A PostgreSQL server whose data live under `root`.
 
     `settings` are added to the server's configuration; `say` is told, in short sentences, what takes long.
-    The server ends with the process that called `start`, even when that process is killed.
+    The server ends with the process that called `start`, even when that process is killed. `programs` names
+    the folder of another PostgreSQL, 15 or newer, to be run instead of the package's.
     """
 
     def __init__(
@@ -49,11 +50,14 @@ class Cluster:
         settings: Mapping[str, str] | None = None,
         say: Callable[[str], None] | None = None,
         package: Path | None = None,
+        programs: Path | None = None,
     ) -> None:
         self.root = root.absolute()
         self._settings = dict(settings or {})
         self._say: Callable[[str], None] = say or _silently
         self._package = package
+        self._programs = programs
+        self._major = MAJOR
         self._keeper: subprocess.Popen[bytes] | None = None
         self._server_pid = 0
         self._lock = FolderLock(self.root / "lock")
@@ -70,7 +74,9 @@ class Cluster:
         self._make_root(account)
         self._lock.take()
         try:
-            programs = program_folder(account, self._package)
+            programs = self._programs or program_folder(account, self._package)
+            if self._programs:
+                self._major = major_of(self._programs)
             home = self._home(account)
             passwords = roles.load_passwords(self.root / "passwords.json")
             private_folder(home / "log", account)
@@ -202,8 +208,8 @@ class Cluster:
             os.chown(secret, account.uid, account.gid, follow_symlinks=False)
         command = [
             str(programs / "initdb"), "-D", str(fresh), "-U", roles.ADMIN, f"--pwfile={secret}",
-            "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8", "--data-checksums", "--no-instructions",
+            "--auth=scram-sha-256", "--encoding=UTF8", *_locale(self._major),
+            "--data-checksums", "--no-instructions",
         ]  # fmt: skip
         try:
             made = subprocess.run(
@@ -226,7 +232,7 @@ class Cluster:
 
     def _configure(self, home: Path, account: Account, host: str, port: int) -> None:
         texts = {
-            "fondaco.conf": settings_text(host, port, home / "log", self._settings),
+            "fondaco.conf": settings_text(host, port, home / "log", self._settings, self._major),
             "pg_hba.conf": access_rules(),
         }
         for name, text in texts.items():
@@ -307,6 +313,13 @@ class Cluster:
             return dict(json.loads((self.root / "place.json").read_text()))
         except (OSError, ValueError) as error:
             raise ClusterError(f"There is no database in {self.root} yet. Run: fondaco up") from error
+
+
+def _locale(major: int) -> list[str]:
+    """Order by code point, all letters known: PostgreSQL's own since 17, before that the system's."""
+    if major < 17:
+        return ["--locale=C.UTF-8"]
+    return ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
 
 
 def _silently(_: str) -> None:

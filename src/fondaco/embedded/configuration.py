@@ -53,7 +53,11 @@ SETTINGS = {
 }
 
 
-def settings_text(host: str, port: int, log_folder: Path, more: Mapping[str, str]) -> str:
+NEWER = {"io_workers": 18}
+"""Settings that older versions do not know: the first that does."""
+
+
+def settings_text(host: str, port: int, log_folder: Path, more: Mapping[str, str], major: int) -> str:
     """The configuration file included by postgresql.conf; `ALTER SYSTEM` still wins over it."""
     local = sys.platform != "win32"
     places = {
@@ -63,7 +67,8 @@ def settings_text(host: str, port: int, log_folder: Path, more: Mapping[str, str
         "log_directory": str(log_folder),
     }
     lines = ["# Written by fondaco at every start. Own changes: ALTER SYSTEM."]
-    lines += [f"{name} = '{_quoted(value)}'" for name, value in {**SETTINGS, **places, **more}.items()]
+    known = {name: value for name, value in SETTINGS.items() if major >= NEWER.get(name, 0)}
+    lines += [f"{name} = '{_quoted(value)}'" for name, value in {**known, **places, **more}.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -64,9 +64,10 @@ def ensure(admin_dsn: str, passwords: dict[str, str]) -> None:
     """Makes roles and the database where they are missing; changes nothing otherwise. Safe to repeat."""
     with connect(admin_dsn) as connection:
         known = {row[0] for row in connection.execute("select rolname from pg_roles")}
-        for role in (OWNER, APP):
+        # The owner inherits what every database owner may: before PostgreSQL 16 that is not so by itself.
+        for role, inherits in ((OWNER, "inherit"), (APP, "noinherit")):
             if role not in known:
-                _run(connection, f"create role {role} login nosuperuser nocreatedb nocreaterole noinherit "
+                _run(connection, f"create role {role} login nosuperuser nocreatedb nocreaterole {inherits} "
                                  f"password '{passwords[role]}'")  # fmt: skip
         if not connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone():
             _run(connection, "revoke all on database postgres, template1 from public")
