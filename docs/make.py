@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import fondaco
+from fondaco.core.failpoints import POINTS
 from fondaco.core.problem import all_problems
 from fondaco.identity.permissions import PERMISSIONS, ROLES
 from fondaco.modules import MODULES, machines
@@ -85,7 +86,25 @@ def errors() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"states.md": states, "permissions.md": permissions, "settings.md": settings, "errors.md": errors}
+def points() -> str:
+    """The failpoints."""
+    lines = [
+        "# Failpoints\n",
+        "Where a test makes a process die, wait, fail or lose its database connection "
+        "(`FONDACO_FAILPOINTS`, see the settings). Off otherwise, and refused in production.\n",
+        "| point | what is true there |",
+        "|---|---|",
+    ]
+    return "\n".join([*lines, *(f"| `{name}` | {words} |" for name, words in POINTS.items())]) + "\n"
+
+
+PAGES = {
+    "states.md": states,
+    "permissions.md": permissions,
+    "settings.md": settings,
+    "errors.md": errors,
+    "failpoints.md": points,
+}
 
 
 def main(folder: Path) -> None:

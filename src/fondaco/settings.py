@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fondaco.core import clock, failpoints
+
 
 class Mode(StrEnum):
     """`demo`: the laptop start, everything local. `production`: unsafe defaults refuse to start."""
@@ -141,6 +143,19 @@ class Settings(BaseSettings):
         str,
         Field(description="Addresses of reverse proxies whose X-Forwarded-For is believed, comma-separated."),
     ] = ""
+    fondaco_test_faults: Annotated[
+        bool, Field(description="Allows the three settings below; for tests, refused in production.")
+    ] = False
+    fondaco_failpoints: Annotated[
+        str,
+        Field(description="Where processes shall die, wait or fail: `point=action@turn`, comma-separated."),
+    ] = ""
+    fondaco_failpoints_log: Annotated[
+        str | None, Field(description="File in which failpoints that acted are written down.")
+    ] = None
+    fondaco_test_clock_offset: Annotated[
+        float, Field(description="Seconds by which this process's clock shall be wrong.")
+    ] = 0.0
 
     @model_validator(mode="after")
     def _whole(self) -> "Settings":
@@ -190,6 +205,7 @@ def _faults(s: Settings) -> Iterator[str]:
     if bool(s.smtp_user) != bool(s.smtp_password):
         yield "smtp_user and smtp_password go together; one of them is missing"
     yield from _address_faults(s)
+    yield from _test_faults(s)
     if s.production:
         yield from _production_faults(s)
 
@@ -233,6 +249,18 @@ def _address_faults(s: Settings) -> Iterator[str]:
             yield f"trusted_proxies: {proxy!r} is no address or network"
 
 
+def _test_faults(s: Settings) -> Iterator[str]:
+    if s.fondaco_test_faults and s.production:
+        yield "production: fondaco_test_faults is for tests; leave it out"
+    for name in ("fondaco_failpoints", "fondaco_failpoints_log", "fondaco_test_clock_offset"):
+        if getattr(s, name) and not (s.fondaco_test_faults and not s.production):
+            yield f"{name} needs fondaco_test_faults and a mode that is not production"
+    try:
+        failpoints.parse(s.fondaco_failpoints)
+    except ValueError as error:
+        yield f"fondaco_failpoints: {error}"
+
+
 def _production_faults(s: Settings) -> Iterator[str]:
     if not s.base_url.startswith("https://"):
         yield "production: base_url must be https"
@@ -244,6 +272,12 @@ def _production_faults(s: Settings) -> Iterator[str]:
         yield "production: smtp_host is missing; customers would get no mail"
     if s.support_email.endswith("localhost.test") or "localhost.test" in s.mail_from:
         yield "production: support_email and mail_from must be real addresses"
+
+
+def arm_faults(settings: Settings) -> None:
+    """Switch on the faults that a test asked this process for; at the start of web and worker."""
+    failpoints.arm(settings.fondaco_failpoints, settings.fondaco_failpoints_log)
+    clock.set_wrong(settings.fondaco_test_clock_offset)
 
 
 class BadSettings(Exception):

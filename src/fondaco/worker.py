@@ -21,12 +21,13 @@ import procrastinate
 import structlog
 from procrastinate import exceptions, jobs, retry
 
+from fondaco.core import failpoints
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.web import Parts
 from fondaco.logs import places, setup_logs
 from fondaco.modules import MODULES
-from fondaco.settings import BadSettings, Settings, load
+from fondaco.settings import BadSettings, Settings, arm_faults, load
 
 log = structlog.get_logger()
 Task = Callable[..., Awaitable[None]]
@@ -93,7 +94,11 @@ def _guarded(parts: Parts, name: str, task: Task) -> Callable[..., Awaitable[Non
 
     async def run(context: procrastinate.JobContext, /, **arguments: Any) -> None:
         try:
+            if failpoints.armed:
+                await failpoints.reached("worker.claim.after")
             await task(parts, **arguments)
+            if failpoints.armed:
+                await failpoints.reached("worker.job.after_commit_before_ack")
         except Exception as error:
             last = context.job.attempts + 1 >= TRIES
             tell = log.error if last else log.warning
@@ -245,6 +250,7 @@ def main() -> int:
         sys.stderr.write(f"The settings cannot be used:\n{error}\n")
         return 1
     setup_logs(settings)
+    arm_faults(settings)
     asyncio.run(run(settings))
     return 0
 

@@ -14,6 +14,7 @@ import structlog
 from litestar.types import ASGIApp, HTTPRequestEvent, Message, Receive, Scope, Send
 
 from fondaco.api.answers import header, parts_of, send_problem, viewer_in
+from fondaco.core import failpoints
 from fondaco.core.db import LOST, SYSTEM, Database
 from fondaco.core.problem import Problem
 from fondaco.core.web import Parts, TooLarge
@@ -93,6 +94,8 @@ class Idempotency:
                 await asyncio.shield(claim.let_go())
         if done:
             try:
+                if failpoints.armed:
+                    await failpoints.reached("web.idempotency.after_effect_before_keep")
                 await claim.keep(answer, secret=bool(_opt(scope).get("secret")))
             except (Problem, asyncpg.PostgresError, *LOST) as error:
                 # It is done, so its caller is told; the key stays taken, so that it is not done again now.

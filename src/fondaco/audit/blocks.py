@@ -8,6 +8,7 @@ from datetime import UTC
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.settings import Settings
 
@@ -47,6 +48,8 @@ async def _seal_block(conn: Connection, key: Ed25519PrivateKey) -> int:
     place = (rows[0]["xid"], rows[0]["id"], rows[-1]["xid"], rows[-1]["id"])
     root = _root(rows)
     digest = _block_hash(number, place, len(rows), root, previous)
+    if failpoints.armed:
+        await failpoints.reached("seal.after_block_before_sign", conn)
     await conn.execute(
         "INSERT INTO audit.block (number, first_xid, first_id, last_xid, last_id, events, root, previous, "
         "hash, signature, key_id) "
@@ -63,23 +66,27 @@ async def _seal_block(conn: Connection, key: Ed25519PrivateKey) -> int:
     return len(rows)
 
 
-async def check(db: Database, settings: Settings, progress: Callable[[int], None] | None = None) -> list[str]:
-    """Compute every block again from its events; sentences naming what is wrong, empty when all is well.
+async def check(db: Database, settings: Settings) -> list[str]:
+    """Compute every block again from its events; sentences naming what is wrong, empty when all is well."""
+    async with db.transaction(SYSTEM) as conn:
+        return await check_on(conn, settings)
 
-    `progress` gets the number of each block checked.
-    """
+
+async def check_on(
+    conn: Connection, settings: Settings, progress: Callable[[int], object] | None = None
+) -> list[str]:
+    """The same in the caller's transaction. `progress` gets the number of each block checked."""
     key = _signing_key(settings)
     faults: list[str] = []
     number, previous, after = 0, _FIRST_PREVIOUS, ("0", 0)
     while True:
-        block = await db.fetchrow(SYSTEM, f"{_BLOCKS} WHERE number > $1 ORDER BY number LIMIT 1", number)
+        block = await conn.fetchrow(f"{_BLOCKS} WHERE number > $1 ORDER BY number LIMIT 1", number)
         if block is None:
             return faults
         if block["number"] != number + 1:
             faults.append(f"audit block {number + 1} is missing")
         number = block["number"]
-        rows = await db.fetch(
-            SYSTEM,
+        rows = await conn.fetch(
             f"{_EVENTS} WHERE (audit.event.xid, id) > ($1::text::xid8, $2) "
             "AND (audit.event.xid, id) <= ($3::text::xid8, $4) ORDER BY audit.event.xid, id",
             *after,

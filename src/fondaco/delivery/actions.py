@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from fondaco.catalog.keyset import Keyset, checked_limit
+from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, throttle
 from fondaco.core.pagination import Cursors
 from fondaco.core.problem import NotFound, TooMany
@@ -97,7 +98,7 @@ async def reveal(db: Database, vault: Vault, viewer: Viewer, entitlement_id: UUI
         raise TooMany("You have shown many secrets just now. Please wait a moment.", retry_after=wait)
 
     async def work(conn: Connection) -> Any:
-        return await conn.fetchrow(
+        found = await conn.fetchrow(
             "SELECT unit_id, key_id, sealed FROM delivery.reveal_unit($1, $2, $3, $4, $5)",
             entitlement_id,
             user_id,
@@ -105,12 +106,20 @@ async def reveal(db: Database, vault: Vault, viewer: Viewer, entitlement_id: UUI
             viewer.user_agent.replace("\x00", "")[:300],
             viewer.actor,
         )
+        if failpoints.armed:
+            await failpoints.reached("delivery.reveal.before_commit", conn)
+        return found
 
     row = await db.run(viewer.as_user, work)
     if row is None:
         raise NotFound()
+    if failpoints.armed:
+        await failpoints.reached("delivery.reveal.after_commit")
     async with db.transaction(SYSTEM) as conn:
-        return await vault.open(conn, row["key_id"], row["sealed"], unit_binding(row["unit_id"]))
+        secret = await vault.open(conn, row["key_id"], row["sealed"], unit_binding(row["unit_id"]))
+    if failpoints.armed:
+        await failpoints.reached("delivery.after_decrypt")
+    return secret
 
 
 def _pattern(q: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 import asyncpg
 
+from fondaco.core import failpoints
 from fondaco.core.db import LOST, SYSTEM, Connection, Database
 from fondaco.core.problem import Unavailable
 from fondaco.core.queue import defer
@@ -31,8 +32,15 @@ async def receive(db: Database, gateway: StripeGateway, body: bytes, headers: It
         await _count(db, error.reason)
         raise
     try:
+        if failpoints.armed:
+            await failpoints.reached("web.webhook.after_verify")
         async with db.transaction(SYSTEM) as conn:
-            return await keep(conn, event, "webhook")
+            new = await keep(conn, event, "webhook")
+            if failpoints.armed:
+                await failpoints.reached("web.webhook.after_insert_before_commit", conn)
+        if failpoints.armed:
+            await failpoints.reached("web.webhook.after_commit_before_answer")
+        return new
     except (*LOST, asyncpg.PostgresConnectionError) as error:
         raise Unavailable() from error
 

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from fondaco import audit, wallets
+from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.ids import parse_uuid
 from fondaco.core.problem import Conflict, NotFound
@@ -159,6 +160,8 @@ async def handle_event(db: Database, gateway: StripeGateway, row_id: int) -> Non
         return
     try:
         effect = await _prepare(Handling(gateway, row))
+        if failpoints.armed:
+            await failpoints.reached("inbox.after_ask")
 
         async def work(conn: Connection) -> None:
             await _apply(conn, row, effect)
@@ -211,6 +214,8 @@ async def _apply(conn: Connection, row: Record, effect: Effect) -> None:
         state,
         why,
     )
+    if failpoints.armed:
+        await failpoints.reached("worker.job.before_commit", conn)
 
 
 async def _later(conn: Connection, row_id: int, state: str, why: str) -> None:
@@ -283,6 +288,8 @@ async def sweep_events(db: Database) -> int:
                ORDER BY next_at LIMIT $1""",
             SWEEP,
         )
+        if failpoints.armed:
+            await failpoints.reached("sweeper.events.after_select", conn)
         for row in rows:
             await enqueue(conn, row["id"])
         return len(rows)

@@ -5,6 +5,7 @@ from datetime import timedelta
 import structlog
 
 from fondaco import wallets
+from fondaco.core import failpoints
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.problem import Problem
@@ -37,12 +38,16 @@ async def backfill(db: Database, gateway: StripeGateway) -> int:
     )
     have = {row["event_id"] for row in known}
     missing = 0
+    if failpoints.armed:
+        await failpoints.reached("backfill.after_list")
     for event in found:
         if event["id"] in have:
             continue
         try:
             async with db.transaction(SYSTEM) as conn:
                 missing += await keep(conn, checked(event), "backfill")
+            if failpoints.armed:
+                await failpoints.reached("backfill.mid_list")
         except BadDelivery:
             log.error("backfill.unreadable", event_id=str(event.get("id"))[:100])
     await db.execute(
@@ -68,6 +73,8 @@ async def sweep_fundings(db: Database, gateway: StripeGateway, settings: Setting
              ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING id""",
         BATCH,
     )
+    if failpoints.armed:
+        await failpoints.reached("sweeper.fundings.after_select")
     for row in unopened:
         try:
             await wallets.open_session(db, gateway, settings, row["id"])

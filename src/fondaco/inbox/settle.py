@@ -5,6 +5,7 @@ from uuid import UUID
 import structlog
 
 from fondaco import orders, wallets
+from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.viewer import Viewer
 from fondaco.integrations.stripe import StripeGateway
@@ -28,6 +29,8 @@ async def settle_funding(conn: Connection, facts: PaymentFacts, livemode: bool) 
     settled = await wallets.settle(conn, facts, livemode)
     if settled.outcome != "succeeded" or settled.group_id is None or settled.funding_id is None:
         return settled
+    if failpoints.armed:
+        await failpoints.reached("settle.after_money_before_order", conn)
     outcome = await orders.pay_group(conn, settled.group_id, settled.funding_id)
     if outcome != orders.PayOutcome.DELIVERED:
         log.warning("order.not_paid", group=str(settled.group_id), outcome=str(outcome))

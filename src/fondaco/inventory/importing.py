@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from fondaco.audit import record
+from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.problem import Unavailable
 from fondaco.inventory.lines import looks_like_a_key, mask, pattern, read_lines
@@ -93,6 +94,8 @@ async def import_batch(db: Database, vault: Vault, batch_id: UUID) -> None:
     if claimed is None:
         return
     try:
+        if failpoints.armed:
+            await failpoints.reached("stock.import.after_claim")
         await _import(db, vault, claimed)
     except VaultSealBroken:
         await _fail(db, batch_id, _BROKEN)
@@ -200,6 +203,8 @@ async def _store(
     for begin in range(0, len(units), CHUNK):
         chunk = units[begin : begin + CHUNK]
         await _insert(conn, batch, chunk, report)
+        if failpoints.armed:
+            await failpoints.reached("stock.import.mid_batch", conn)
         share = (begin + len(chunk)) * batch["lines"] // (2 * len(units))
         await _progress(db, batch, batch["lines"] // 2 + share)
     kept = sorted(report.problems)[:KEPT_PROBLEMS]

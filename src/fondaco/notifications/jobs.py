@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from fondaco.audit import AuditEvent, consume
+from fondaco.core import failpoints
 from fondaco.core.db import Connection, Database
 from fondaco.core.web import Parts
 from fondaco.notifications.actions import forget_links
@@ -21,6 +22,8 @@ async def read_events(parts: Parts) -> int:
 
     async def handle(conn: Connection, events: list[AuditEvent]) -> None:
         await make_mails(conn, settings, vault, events)
+        if failpoints.armed:
+            await failpoints.reached("delivery.after_row_before_mail", conn)
 
     read = 0
     while count := await consume(parts.get(Database), CONSUMER, BATCH, handle):

@@ -12,6 +12,7 @@ import structlog
 
 from fondaco import orders
 from fondaco.audit import record
+from fondaco.core import failpoints
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.viewer import Viewer
@@ -65,6 +66,8 @@ async def send_one(parts: Parts, mailer: Mailer) -> bool:
         else:
             await _failed(db, claimed, str(error))
     else:
+        if failpoints.armed:
+            await failpoints.reached("mail.after_smtp_before_store")
         await db.execute(
             SYSTEM,
             "UPDATE notifications.mail SET state = 'SENT', sent_at = $3, failure = NULL, link_key = NULL, "

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from fondaco import wallets
+from fondaco.core import failpoints
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database, Scope
 from fondaco.core.problem import Conflict, Invalid, NotFound, Problem
@@ -120,6 +121,8 @@ async def checkout(
     if pay_with == "card":
         return await place_with_card(db, parts.get(StripeGateway), settings, purchase)
     bought = await parts.get(Combiner).buy(purchase)
+    if failpoints.armed:
+        await failpoints.reached("web.checkout.after_commit_before_answer")
     return Placed(bought.group_id, None)
 
 
@@ -181,6 +184,8 @@ async def place_with_card(
                 raise Conflict() from None
     else:
         raise AssertionError("unreachable")
+    if failpoints.armed:
+        await failpoints.reached("web.checkout.after_reserve")
     if funding_id is None:
         url = await checkout_url(db, gateway, settings, purchase.buyer_id, bought.group_id)
         return Placed(bought.group_id, url)
@@ -206,9 +211,12 @@ async def reserve(db: Database, purchase: Purchase, until: datetime) -> tuple[Bo
             verdict.group_id,
         )
         shown = [CheckoutLine(r["title"], r["quantity"], r["unit_price"]) for r in lines]
-        return verdict, await wallets.start_order_funding(
+        funding_id = await wallets.start_order_funding(
             conn, buyer, verdict.group_id, row["data"]["total"], purchase.currency, until, shown
         )
+        if failpoints.armed:
+            await failpoints.reached("web.checkout.after_debit_before_commit", conn)
+        return verdict, funding_id
 
     return await db.run(buyer.as_user, work)
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from fondaco.core import failpoints
 from fondaco.core.db import LOST, RETRY, Database
 from fondaco.core.problem import Problem, Unavailable
 from fondaco.orders.model import Bought, Purchase, refusal
@@ -96,7 +97,11 @@ class Combiner:
         for attempt in range(1, _TRIES + 1):
             try:
                 async with self._db.connection() as connection:
+                    if failpoints.armed:
+                        await failpoints.reached("buy.before_call", connection)
                     rows = await connection.fetch(_BUY, wire)
+                if failpoints.armed:
+                    await failpoints.reached("buy.after_call")
                 break
             except _AGAIN as error:
                 if attempt == _TRIES:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import structlog
 
 from fondaco import wallets
+from fondaco.core import failpoints
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.web import Parts
@@ -29,6 +30,8 @@ async def expire_orders(parts: Parts) -> None:
            GROUP BY group_id ORDER BY min(expires_at) LIMIT $1""",
         _GROUPS,
     )
+    if failpoints.armed:
+        await failpoints.reached("sweeper.orders.after_select")
     for row in rows:
         for funding_id in await open_fundings(db, row["group_id"]):
             await wallets.close_funding(db, gateway, settings, funding_id)

@@ -26,10 +26,11 @@ def application() -> Any:
     """The application in one worker process, which ends should its server be killed."""
     from fondaco.app import create_app
     from fondaco.logs import setup_logs
-    from fondaco.settings import load
+    from fondaco.settings import arm_faults, load
     from fondaco.up.leash import follow_parent
 
     follow_parent()
     settings = load()
     setup_logs(settings)
+    arm_faults(settings)
     return create_app(settings)

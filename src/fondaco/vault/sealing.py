@@ -12,6 +12,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.ids import uuid7
 from fondaco.settings import Settings
@@ -121,6 +122,8 @@ class Vault:
                 for r in rows
             ],
         )
+        if failpoints.armed:
+            await failpoints.reached("keyrotate.mid_batch", conn)
         return len(rows)
 
     async def faults(self, db: Database) -> list[str]:

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from fondaco import audit
+from fondaco.core import failpoints
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database, throttle
 from fondaco.core.ids import uuid7
@@ -134,6 +135,8 @@ async def open_session(db: Database, gateway: StripeGateway, settings: Settings,
     if row is None:
         return await read_funding(db, SYSTEM, funding_id)
     try:
+        if failpoints.armed:
+            await failpoints.reached("pay.session.before_call")
         facts = await _create(gateway, settings, dict(row))
     except ProviderUnknown as error:
         log.warning("session.unknown", funding=str(funding_id), why=str(error))
@@ -142,6 +145,8 @@ async def open_session(db: Database, gateway: StripeGateway, settings: Settings,
         log.warning("session.refused", funding=str(funding_id), code=error.code)
         await _refused(db, funding_id, late=row["expires_at"] < now())
         raise PaymentRefused() from error
+    if failpoints.armed:
+        await failpoints.reached("pay.session.after_call_before_store")
     async with db.transaction(SYSTEM) as conn:
         await conn.execute(
             """UPDATE wallets.funding SET state = 'PROCESSING', session_id = $2, session_url = $3

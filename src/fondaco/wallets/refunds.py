@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 
 from fondaco import audit
+from fondaco.core import failpoints
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.ids import parse_uuid, uuid7
@@ -98,6 +99,8 @@ async def _call(db: Database, gateway: StripeGateway, row: Record) -> None:
         SYSTEM, "SELECT intent_id FROM wallets.funding WHERE id = $1", row["funding_id"]
     )
     try:
+        if failpoints.armed:
+            await failpoints.reached("refund.before_call")
         facts = await gateway.create_refund(
             refund_id=refund_id, attempt=row["attempt"], intent_id=intent_id, amount=row["amount"]
         )
@@ -109,6 +112,8 @@ async def _call(db: Database, gateway: StripeGateway, row: Record) -> None:
         if not await _find(db, gateway, refund_id, intent_id):
             await _give_up(db, refund_id, error.message)
         return
+    if failpoints.armed:
+        await failpoints.reached("refund.after_call_before_store")
     await apply_refund(db, facts)
 
 
@@ -181,6 +186,8 @@ async def apply_refund(db: Database, facts: RefundFacts) -> None:
 
     async def work(conn: Connection) -> None:
         await note_refund(conn, facts)
+        if failpoints.armed:
+            await failpoints.reached("refund.after_store_before_commit", conn)
 
     await db.run(SYSTEM, work)
 
@@ -323,6 +330,8 @@ async def sweep_refunds(db: Database, gateway: StripeGateway) -> int:
         LEASE / 2,
         ASK_AGAIN,
     )
+    if failpoints.armed:
+        await failpoints.reached("sweeper.refunds.after_select")
     for row in due:
         try:
             if row["state"] == "REQUESTED":
