@@ -4,6 +4,7 @@ import asyncpg
 
 from fondaco.core.migrate import current, migrate, newest
 from fondaco.modules import schema_sql
+from tests.support.bouncer import direct_dsn
 from tests.support.postgres import Databases
 
 CATALOGUE = {
@@ -75,5 +76,5 @@ async def test_migrations_and_schema_files_agree(databases: Databases) -> None:
 
 def test_migrating_again_does_nothing(databases: Databases) -> None:
     _, endpoints = databases.new()
-    assert current(endpoints.app_dsn) == newest()
+    assert current(direct_dsn(endpoints)) == newest()
     assert migrate(endpoints.owner_dsn) == []

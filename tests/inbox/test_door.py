@@ -19,6 +19,7 @@ from fondaco.embedded import Endpoints
 from fondaco.integrations.stripe import MAX_BODY, StripeGateway
 from fondaco.settings import Settings
 from tests.conftest import make_settings
+from tests.support.bouncer import database
 from tests.support.money import Till, journals, make_buyer, signature
 
 PATH = "/webhooks/stripe"
@@ -198,7 +199,7 @@ async def test_a_database_that_has_no_time_asks_for_another_try(
     settings: Settings, endpoints: Endpoints
 ) -> None:
     parts = build_parts(settings)
-    busy = await Database(endpoints.app_dsn, size=1, timeout_s=0.2).open()
+    busy = await database(endpoints, size=1, timeout_s=0.2).open()
     parts.add(busy)
     transport = httpx.ASGITransport(app=create_app(settings, parts), raise_app_exceptions=False)
     body = json.dumps(an_event()).encode()

@@ -8,6 +8,7 @@ import asyncpg
 
 from fondaco.embedded import Endpoints
 from tests.laws.source import trees
+from tests.support.bouncer import direct_dsn
 
 STATEMENT = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH)\s")
 NOT_OURS = ("embedded", "migrations", "demo")
@@ -30,7 +31,7 @@ def whole_texts(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 async def test_every_statement_can_be_prepared(endpoints: Endpoints) -> None:
-    connection = await asyncpg.connect(endpoints.app_dsn)
+    connection = await asyncpg.connect(direct_dsn(endpoints))
     checked, faults = 0, list[str]()
     try:
         for path, tree in trees().items():

@@ -12,6 +12,7 @@ from fondaco.core.db import SYSTEM, Database
 from fondaco.embedded import Endpoints
 from fondaco.ledger import AccountRef, InsufficientFunds, LedgerKeyReused, post, verify
 from tests.ledger.model import RULES, Account, Model, Posting
+from tests.support.bouncer import database
 from tests.support.postgres import Databases
 
 OWNERS = {
@@ -81,7 +82,7 @@ async def apply(db: Database, posting: Posting) -> str:
 @given(history=st.lists(postings(), min_size=1, max_size=40))
 def test_random_histories_agree_with_the_model(databases: Databases, history: list[Posting]) -> None:
     async def run(endpoints: Endpoints) -> None:
-        db, model = await Database(endpoints.app_dsn, size=2).open(), Model()
+        db, model = await database(endpoints, size=2).open(), Model()
         try:
             for posting in history:
                 expected = model.post(posting)
@@ -104,7 +105,7 @@ def test_random_histories_agree_with_the_model(databases: Databases, history: li
 
 async def test_sixteen_posters_at_once(endpoints: Endpoints) -> None:
     """Moves between few accounts in random order, each key posted twice: nothing is lost or doubled."""
-    db = await Database(endpoints.app_dsn, size=16).open()
+    db = await database(endpoints, size=16).open()
     wallets = [AccountRef("wallet", f"user:{n}", "EUR") for n in range(4)]
     lines = [AccountRef("escrow", f"line:{n}", "EUR") for n in range(4)]
     psp = AccountRef("psp_clearing", "platform", "EUR")
@@ -176,7 +177,7 @@ async def test_a_deadlock_is_not_called_lack_of_money(db: Database) -> None:
 
 @pytest.mark.parametrize("extra", [0, 1])
 async def test_thirty_at_once_and_money_for_seven(endpoints: Endpoints, extra: int) -> None:
-    db = await Database(endpoints.app_dsn, size=30).open()
+    db = await database(endpoints, size=30).open()
     wallet, psp = AccountRef("wallet", "user:1", "EUR"), AccountRef("psp_clearing", "platform", "EUR")
 
     async def buy(n: int) -> bool:

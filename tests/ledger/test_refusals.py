@@ -8,6 +8,7 @@ import pytest
 from fondaco.core.db import Database
 from fondaco.embedded import Endpoints
 from fondaco.ledger import verify
+from tests.support.bouncer import direct_dsn
 from tests.support.money import give_money, make_buyer
 
 TABLES = ("ledger.journal", "ledger.entry", "ledger.balance")
@@ -38,7 +39,7 @@ class Book:
 async def book(db: Database, endpoints: Endpoints) -> AsyncIterator[Book]:
     buyer = await make_buyer(db)
     await give_money(db, buyer.user(), 1000)
-    app = await asyncpg.connect(endpoints.app_dsn)
+    app = await asyncpg.connect(direct_dsn(endpoints))
 
     async def account(kind: str, owner: str, currency: str = "EUR") -> int:
         return await app.fetchval("SELECT ledger.open_account($1, $2, $3)", kind, owner, currency)

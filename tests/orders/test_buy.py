@@ -11,6 +11,7 @@ from fondaco.embedded import Endpoints
 from fondaco.ledger import InsufficientFunds, escrow_of, wallet_of
 from fondaco.orders.combiner import Combiner
 from fondaco.orders.model import Bought, Purchase
+from tests.support.bouncer import database
 from tests.support.money import amount_on, give_money, make_buyer
 from tests.support.shop import add_units, books, make_listing, make_shop, purchase, stock_of, whole
 
@@ -288,7 +289,7 @@ async def test_without_a_database_everybody_is_told_at_once(db: Database, endpoi
     buyers = [await make_buyer(db) for _ in range(8)]
     for b in buyers:
         await give_money(db, b.user(), 5000)
-    full = await Database(endpoints.app_dsn, size=1, timeout_s=0.2).open()
+    full = await database(endpoints, size=1, timeout_s=0.2).open()
     try:
         combiner = Combiner(full)
         async with full.connection():  # the only connection is taken

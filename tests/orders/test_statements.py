@@ -9,6 +9,7 @@ import asyncpg
 from fondaco.core.db import Connection, Database
 from fondaco.embedded import Endpoints
 from fondaco.orders.combiner import Combiner
+from tests.support.bouncer import direct_dsn
 from tests.support.money import give_money, make_buyer
 from tests.support.shop import make_shop, pay, place, purchase, states
 
@@ -19,8 +20,8 @@ class Counting(Database):
     sent: list[str]
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        async with super().connection() as held:
+    async def held(self) -> AsyncIterator[Connection]:
+        async with super().held() as held:
             held.add_query_logger(self._note)
             try:
                 yield held
@@ -46,7 +47,7 @@ class Counting(Database):
 
 @asynccontextmanager
 async def counting(endpoints: Endpoints) -> AsyncIterator[Counting]:
-    db = Counting(endpoints.app_dsn, size=3)
+    db = Counting(direct_dsn(endpoints), size=3)
     db.sent = []
     await db.open()
     try:

@@ -40,7 +40,7 @@ async def tick(parts: Parts) -> None:
 def main() -> None:
     settings = load()
     setup_logs(settings)
-    db = Database(settings.database_url.get_secret_value())
+    db = Database(settings.database_url.get_secret_value(), pooled=settings.database_pooled)
     tasks = {"test.hang_once": hang_once, "test.effect": effect, "test.fail": fail}
     asyncio.run(run(settings, Work(tasks, [("test.tick", 0.5, tick)]), Parts(settings, db)))
 

@@ -19,6 +19,7 @@ from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.queue import defer
 from fondaco.embedded import Endpoints
 from fondaco.worker import Backoff, collect
+from tests.support.bouncer import database_settings, direct_dsn
 from tests.support.sandbox import run_sandbox
 
 TABLES = """
@@ -39,7 +40,7 @@ def environment(endpoints: Endpoints) -> dict[str, str]:
         return base64.b64encode(os.urandom(32)).decode()
 
     return os.environ | {
-        "DATABASE_URL": endpoints.app_dsn,
+        **database_settings(endpoints),
         "SECRET_KEY": key(),
         "VAULT_KEYS": f"k1:{key()}",
         "FINGERPRINT_KEY": key(),
@@ -178,7 +179,7 @@ async def test_it_works_on_after_its_connections_were_cut(
         await put(db, "test.effect", key="before")
         await until(lambda: db.fetchval(SYSTEM, "SELECT key FROM public.effect WHERE key = 'before'"))
         await db.close()
-        cutter = await asyncpg.connect(endpoints.app_dsn)
+        cutter = await asyncpg.connect(direct_dsn(endpoints))
         cut = await cutter.fetch(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = current_user"
