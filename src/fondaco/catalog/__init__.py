@@ -1,8 +1,10 @@
 """Catalog: products, their variants, and sellers' listings; the shop's list, search and facets.
 
-A listing is seen by the public only while it is published and its store is open; otherwise it exists for
-its own seller alone. What it is (category, platform, region, edition) is fixed once it was published. Every
-price change raises `price_version`, so that no buyer is charged a price that was not seen.
+A listing's kind says what a buyer gets: a stocked secret (a key of one's own) or an article (text that
+every buyer gets, sold in a number of copies). It is seen by the public only while it is published and its
+store is open; otherwise it exists for its own seller alone. What it is (category, platform, region, edition)
+is fixed once it was published. Every price change raises `price_version`, so that no buyer is charged a
+price that was not seen.
 """
 
 from fondaco.catalog.actions import (
@@ -20,6 +22,7 @@ from fondaco.catalog.actions import (
     set_cover,
 )
 from fondaco.catalog.model import (
+    KINDS,
     LOW_STOCK,
     PLATFORMS,
     BrowseFacet,
@@ -43,6 +46,7 @@ from fondaco.catalog.shop import (
 )
 
 __all__ = [
+    "KINDS",
     "LOW_STOCK",
     "OWN_SORTS",
     "PLATFORMS",

@@ -8,7 +8,7 @@ from fondaco.audit import record
 from fondaco.catalog import checks
 from fondaco.catalog.checks import Faults
 from fondaco.catalog.keyset import Keyset, checked_limit
-from fondaco.catalog.model import Category, OwnListing, OwnListings
+from fondaco.catalog.model import KINDS, Category, OwnListing, OwnListings
 from fondaco.catalog.pictures import reencode
 from fondaco.core.db import PUBLIC, Connection, Database, Record
 from fondaco.core.ids import uuid7
@@ -55,10 +55,11 @@ async def create_listing(
     activation: str = "",
     key_format: str = "",
     max_per_order: int = 10,
+    kind: str = "stocked_secret",
 ) -> OwnListing:
     """A new draft; its product and variant are found or made. `price` in minor units of `currency`.
 
-    Raises Invalid with words per field.
+    `kind` is one of KINDS and stays; an article has no key format. Raises Invalid with words per field.
     """
     given = {
         "title": title,
@@ -74,10 +75,17 @@ async def create_listing(
     }
     faults = Faults()
     clean = _clean(faults, given, [c.slug for c in await categories(db)])
+    clean["kind"] = checks.one_of(faults, "kind", kind, KINDS)
+    _refuse_format(faults, kind, clean["key_format"])
     amount = checks.price(faults, price)
     faults.stop()
     async with db.transaction(viewer.as_seller) as conn:
         return await _insert(conn, viewer, {**clean, "price": amount, "currency": currency, "cover": None})
+
+
+def _refuse_format(faults: Faults, kind: str, key_format: str) -> None:
+    if kind == "article" and key_format:
+        faults["key_format"] = "An article has no keys: leave this empty."
 
 
 def _clean(faults: Faults, given: Mapping[str, Any], shelves: Sequence[str]) -> dict[str, Any]:
@@ -134,12 +142,12 @@ async def _variant(conn: Connection, seller: UUID, values: Mapping[str, Any]) ->
 async def _insert(conn: Connection, viewer: Viewer, values: Mapping[str, Any]) -> OwnListing:
     seller = viewer.seller()
     variant = await _variant(conn, seller, values)
-    names = [*_TEXTS, *_NATURE, "price", "currency", "cover"]
+    names = ["kind", *_TEXTS, *_NATURE, "price", "currency", "cover"]
     marks = ", ".join(f"${i}" for i in range(5, 5 + len(names)))
     listing_id = uuid7()
     await conn.execute(
-        f"""INSERT INTO catalog.listing (id, seller_id, variant_id, slug, kind, state, {", ".join(names)})
-            VALUES ($1, $2, $3, $4, 'stocked_secret', 'DRAFT', {marks})""",
+        f"""INSERT INTO catalog.listing (id, seller_id, variant_id, slug, state, {", ".join(names)})
+            VALUES ($1, $2, $3, $4, 'DRAFT', {marks})""",
         listing_id,
         seller,
         variant,
@@ -240,10 +248,11 @@ async def edit(
         if not changed:
             return old
         _refuse_fixed(old, changed)
+        _refuse_format(faults, old.kind, changed.get("key_format", ""))
+        faults.stop()
         if old.state != "DRAFT":
-            _complete(
-                **{n: changed.get(n, getattr(old, n)) for n in ("summary", "description", "activation")}
-            )
+            texts = {n: changed.get(n, getattr(old, n)) for n in ("summary", "description", "activation")}
+            _complete(old.kind, **texts)
         new: dict[str, Any] = {n: changed.get(n, getattr(old, n)) for n in (*_TEXTS, *_NATURE)}
         sets = ", ".join(f"{n} = ${i}" for i, n in enumerate(new, 4))
         await conn.execute(
@@ -270,15 +279,17 @@ def _refuse_fixed(old: OwnListing, changed: Mapping[str, Any]) -> None:
         Faults({n: fixed for n in changed if n in _NATURE}).stop()
 
 
-def _complete(*, summary: str, description: str, activation: str) -> None:
-    """Raises Invalid when a text that buyers need is missing."""
+def _complete(kind: str, *, summary: str, description: str, activation: str, written: bool = True) -> None:
+    """Raises Invalid when a text that buyers need is missing. `written`: an article has content."""
     faults = Faults()
     if not summary:
         faults["summary"] = "Write one sentence that says what this is."
     if not description:
         faults["description"] = "Describe what the buyer gets."
-    if not activation:
+    if not activation and kind != "article":
         faults["activation"] = "Say how the key is redeemed."
+    if not written:
+        faults["content"] = "Write the article first: its content is what buyers get."
     if faults:
         raise Invalid("Some texts that buyers need are missing.", fields=dict(faults))
 
@@ -326,7 +337,11 @@ async def publish(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
             return old
         if old.state == "ARCHIVED":
             raise Conflict("This listing is archived. Duplicate it to sell it again.")
-        _complete(summary=old.summary, description=old.description, activation=old.activation)
+        written = old.kind != "article" or await conn.fetchval(
+            "SELECT content_version > 0 FROM inventory.counted WHERE listing_id = $1", listing_id
+        )
+        texts = {"summary": old.summary, "description": old.description, "activation": old.activation}
+        _complete(old.kind, **texts, written=written)
         if await conn.fetchval("SELECT state FROM sellers.seller WHERE id = $1", viewer.seller()) != "OPEN":
             raise Conflict("Your store is not open, so nothing can be put on sale.")
         return await _move(conn, viewer, old, "PUBLISHED", "listing.published")
@@ -369,10 +384,10 @@ async def _move(conn: Connection, viewer: Viewer, old: OwnListing, state: str, k
 
 
 async def duplicate(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
-    """A new draft with the same texts, picture and price, and no stock."""
+    """A new draft of the same kind with the same texts, picture and price, and no stock or content."""
     async with db.transaction(viewer.as_seller) as conn:
         old = await _locked(conn, viewer, listing_id)
-        names = (*_TEXTS, *_NATURE, "price", "currency", "cover")
+        names = ("kind", *_TEXTS, *_NATURE, "price", "currency", "cover")
         return await _insert(conn, viewer, {n: getattr(old, n) for n in names})
 
 

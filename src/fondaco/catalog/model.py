@@ -26,6 +26,8 @@ PLATFORMS: tuple[str, ...] = (
     *("Steam", "GOG", "Epic Games", "EA App", "Ubisoft Connect", "Battle.net", "Rockstar Games"),
     *("PlayStation", "Xbox", "Nintendo", "Windows", "macOS", "Linux", "Android", "iOS", "Web"),
 )
+# How a listing's goods are kept and handed over.
+KINDS: tuple[str, ...] = ("stocked_secret", "article")
 MAX_PRICE = 100_000_000
 LOW_STOCK = 10  # fewer than this are told as "only n left"
 
@@ -83,6 +85,7 @@ class Card(Struct, frozen=True):
     stock: Stock
     max_per_order: int
     published_at: datetime | None
+    kind: Annotated[str, Meta(description="stocked_secret (a key of one's own) or article.")]
 
 
 class ListingPage(Struct, frozen=True):
@@ -137,7 +140,7 @@ class OwnListing(Struct, frozen=True):
     id: UUID
     slug: str
     product_id: UUID
-    kind: str
+    kind: Annotated[str, Meta(description="stocked_secret or article; settled when it is made.")]
     title: str
     summary: str
     description: str

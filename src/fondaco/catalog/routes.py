@@ -38,6 +38,10 @@ class NewListing(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     activation: Annotated[str, Meta(description="Markdown, at most 5,000 characters.")] = ""
     key_format: Annotated[str, Meta(description="A or X letter or digit, 9 digit: AAAAA-AAAAA.")] = ""
     max_per_order: Annotated[int, Meta(ge=1, le=100)] = 10
+    kind: Annotated[
+        Literal["stocked_secret", "article"],
+        Meta(description="A key of one's own for each buyer, or text that every buyer gets. It stays."),
+    ] = "stocked_secret"
 
 
 class ListingChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):

@@ -36,7 +36,7 @@ _WITH_NAMES = "JOIN catalog.variant v ON v.id = l.variant_id JOIN catalog.catego
 _FROM = f"{_ON_SALE} {_WITH_NAMES}"
 _COLUMNS = f"""l.id, l.slug, v.product_id, l.title, l.summary, l.category, c.name AS category_name,
   l.platform, l.region, l.edition, l.price, l.currency, l.price_version, l.cover,
-  l.max_per_order, l.published_at, l.sold, l.state, l.seller_id, l.seller_slug, l.seller_name,
+  l.max_per_order, l.published_at, l.kind, l.sold, l.state, l.seller_id, l.seller_slug, l.seller_name,
   inventory.left_up_to(l.id, {LOW_STOCK}) AS available"""
 _ID = ("id", "l.id", "uuid")
 SORTS: dict[str, Keyset] = {
@@ -242,6 +242,7 @@ def card(row: Record) -> Card:
         stock=stock_word(row["available"]),
         max_per_order=row["max_per_order"],
         published_at=row["published_at"],
+        kind=row["kind"],
     )
 
 

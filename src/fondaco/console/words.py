@@ -19,6 +19,11 @@ EVENTS: dict[str, Told] = {
     "batch.closed": Told("package-check", "good", "Keys imported"),
     "batch.failed": Told("package-x", "bad", "Import of keys failed"),
     "batch.received": Told("package-plus", "new", "Keys handed in"),
+    "content.opened": Told("eye", "quiet", "Article's content opened by its seller"),
+    "content.saved": Told("pencil", "quiet", "Article's content saved"),
+    "copies.set": Told("layers", "quiet", "Number of copies for sale set"),
+    "checks.failed": Told("circle-alert", "bad", "A check found something that is not as it must be"),
+    "checks.recovered": Told("circle-check", "good", "What a check had found is gone"),
     "event.dead": Told("skull", "bad", "Gave up on an event of the provider"),
     "event.replayed": Told("rotate-ccw", "busy", "Event of the provider handled again by hand"),
     "funding.canceled": Told("circle-x", "quiet", "Payment given up"),
@@ -99,6 +104,8 @@ ACCOUNTS: dict[str, str] = {
 
 TEMPLATES: dict[str, str] = {
     "account_exists": "Somebody signed up with your address",
+    "checks_failed": "A check failed, to the operator",
+    "checks_well": "All is well again, to the operator",
     "import_closed": "Keys imported",
     "import_failed": "Import failed",
     "new_order": "New order, to the store",

@@ -12,11 +12,13 @@ from fondaco.core.pagination import Cursors
 from fondaco.core.problem import NotFound, TooMany
 from fondaco.core.viewer import Viewer
 from fondaco.delivery.model import REVEALS_PER_MINUTE, Entitlement, EntitlementPage, LibraryPage, Reveal
-from fondaco.inventory import unit_binding
+from fondaco.inventory import content_binding, unit_binding
 from fondaco.vault import Secret, Vault
 
 _NEWEST = Keyset("library", (("delivered_at", "e.delivered_at", "timestamptz"), ("id", "e.id", "uuid")))
-_COLUMNS = """e.id, e.order_id, e.line_id, e.listing_id, e.title, e.platform, e.region, e.delivered_at,
+_COLUMNS = """e.id, e.order_id, e.line_id,
+  CASE WHEN e.unit_id IS NULL THEN 'article' ELSE 'stocked_secret' END AS kind,
+  e.listing_id, e.title, e.platform, e.region, e.delivered_at,
   e.revealed_at, e.revoked_at, s.name AS seller, s.slug AS seller_slug,
   coalesce(i.terms->>'slug', '') AS slug, l.cover"""
 # A listing that left the shop has no cover to show: its row is hidden from buyers, its terms are not.
@@ -60,7 +62,8 @@ async def entitlement(db: Database, viewer: Viewer, entitlement_id: UUID) -> Ent
     async with db.transaction(viewer.as_user) as conn:
         row = await conn.fetchrow(
             f"""SELECT {_COLUMNS}, o.number AS order_number, i.terms->>'edition' AS edition,
-                  i.terms->>'activation' AS activation, i.release_at, i.escrow_state
+                  i.terms->>'activation' AS activation, i.release_at, i.escrow_state,
+                  e.content_version
                 {_FROM} JOIN orders.orders o ON o.id = e.order_id WHERE e.buyer_id = $1 AND e.id = $2""",
             viewer.user(),
             entitlement_id,
@@ -68,10 +71,18 @@ async def entitlement(db: Database, viewer: Viewer, entitlement_id: UUID) -> Ent
         if row is None:
             raise NotFound()
         reveals = await conn.fetch(
-            """SELECT at, ip, user_agent FROM delivery.reveal WHERE entitlement_id = $1 AND user_id = $2
+            """SELECT at, ip, user_agent, content_version FROM delivery.reveal
+               WHERE entitlement_id = $1 AND user_id = $2
                ORDER BY id DESC LIMIT 50""",
             entitlement_id,
             viewer.user(),
+        )
+    newest: int | None = None
+    if row["content_version"] is not None:  # a number of the seller's row, which buyers cannot read
+        newest = await db.fetchval(
+            SYSTEM,
+            "SELECT content_version FROM inventory.counted WHERE listing_id = $1",
+            row["listing_id"],
         )
     return EntitlementPage(
         entitlement=msgspec.convert(dict(row), Entitlement),
@@ -81,11 +92,16 @@ async def entitlement(db: Database, viewer: Viewer, entitlement_id: UUID) -> Ent
         release_at=row["release_at"],
         escrow_state=row["escrow_state"],
         reveals=[msgspec.convert(dict(r), Reveal) for r in reveals],
+        bought_version=row["content_version"],
+        newest_version=newest,
     )
 
 
-async def reveal(db: Database, vault: Vault, viewer: Viewer, entitlement_id: UUID) -> Secret:
-    """Open the secret of one of the viewer's own entitlements.
+async def reveal(
+    db: Database, vault: Vault, viewer: Viewer, entitlement_id: UUID, *, as_bought: bool = False
+) -> Secret:
+    """Open the secret of one of the viewer's own entitlements: a key, or an article's content (the newest, or
+    with `as_bought` as it was at the purchase).
 
     Each time is written down (with the viewer's address and browser) and committed before the secret is
     opened; from the first time on the unit is consumed. Raises NotFound (also for others' and revoked ones),
@@ -99,12 +115,14 @@ async def reveal(db: Database, vault: Vault, viewer: Viewer, entitlement_id: UUI
 
     async def work(conn: Connection) -> Any:
         found = await conn.fetchrow(
-            "SELECT unit_id, key_id, sealed FROM delivery.reveal_unit($1, $2, $3, $4, $5)",
+            """SELECT unit_id, key_id, sealed, listing_id, content_version
+               FROM delivery.reveal_unit($1, $2, $3, $4, $5, $6)""",
             entitlement_id,
             user_id,
             viewer.ip[:64],
             viewer.user_agent.replace("\x00", "")[:300],
             viewer.actor,
+            as_bought,
         )
         if failpoints.armed:
             await failpoints.reached("delivery.reveal.before_commit", conn)
@@ -115,8 +133,12 @@ async def reveal(db: Database, vault: Vault, viewer: Viewer, entitlement_id: UUI
         raise NotFound()
     if failpoints.armed:
         await failpoints.reached("delivery.reveal.after_commit")
+    if row["unit_id"]:
+        bound_to = unit_binding(row["unit_id"])
+    else:
+        bound_to = content_binding(row["listing_id"], row["content_version"])
     async with db.transaction(SYSTEM) as conn:
-        secret = await vault.open(conn, row["key_id"], row["sealed"], unit_binding(row["unit_id"]))
+        secret = await vault.open(conn, row["key_id"], row["sealed"], bound_to)
     if failpoints.armed:
         await failpoints.reached("delivery.after_decrypt")
     return secret

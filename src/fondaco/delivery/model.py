@@ -14,6 +14,7 @@ class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
     """The right to one delivered thing. Its secret is shown by a reveal only."""
 
     id: UUID
+    kind: Annotated[str, Meta(description="stocked_secret (a key of one's own) or article.")]
     order_id: UUID
     line_id: UUID
     listing_id: UUID
@@ -35,6 +36,7 @@ class Reveal(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     ip: str
     user_agent: str
+    content_version: Annotated[int | None, Meta(description="Of an article: which version was shown.")]
 
 
 class EntitlementPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,8 @@ class EntitlementPage(msgspec.Struct, frozen=True, kw_only=True):
     release_at: datetime | None
     escrow_state: str
     reveals: list[Reveal]
+    bought_version: Annotated[int | None, Meta(description="Of an article: the content when it was bought.")]
+    newest_version: Annotated[int | None, Meta(description="Of an article: the content now.")]
 
 
 class LibraryPage(msgspec.Struct, frozen=True):

@@ -25,10 +25,17 @@ State = Annotated[
 ]
 
 
+AsBought = Annotated[
+    bool, QueryParameter(description="An article's content as it was when it was bought, not the newest.")
+]
+
+
 class Revealed(msgspec.Struct, frozen=True):
     """A secret. It is in no other answer."""
 
-    secret: Annotated[str, Meta(description="The key or code, as the seller delivered it.")]
+    secret: Annotated[
+        str, Meta(description="The key or code, as the seller delivered it; an article's Markdown.")
+    ]
 
 
 @get("/api/v1/library", permit="library.own", summary="What one has bought")
@@ -53,8 +60,12 @@ async def get_entitlement(request: Call, entitlement_id: FromPath[UUID]) -> Enti
     summary="Show the secret",
     description="Written down each time, at most 30 a minute. From the first time on it counts as used.",
 )
-async def reveal_secret(request: Call, entitlement_id: FromPath[UUID]) -> Response[Revealed]:
-    secret = await delivery.reveal(request.db, request.part(Vault), request.viewer, entitlement_id)
+async def reveal_secret(
+    request: Call, entitlement_id: FromPath[UUID], *, as_bought: AsBought = False
+) -> Response[Revealed]:
+    secret = await delivery.reveal(
+        request.db, request.part(Vault), request.viewer, entitlement_id, as_bought=as_bought
+    )
     return Response(Revealed(secret.reveal().decode()), headers={"Cache-Control": "no-store"})
 
 

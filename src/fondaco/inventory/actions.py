@@ -55,9 +55,11 @@ async def receive(
     async with db.transaction(viewer.as_seller) as conn:
         if wait := await throttle(conn, f"stock:{viewer.seller()}", _UPLOADS, _WINDOW_S):
             raise TooMany(retry_after=wait)
-        state = await _listing_state(conn, viewer, listing_id)
+        kind, state = await _listing(conn, viewer, listing_id)
         if state == "ARCHIVED":
             raise Conflict("This listing is archived. Duplicate it to sell it again.")
+        if kind != "stocked_secret":
+            raise Conflict("An article has no keys: write its content and say how many copies are for sale.")
         upload_key = await vault.new_key(conn, "upload")
         unit_key = await vault.new_key(conn, "stock")
         await conn.execute(
@@ -103,13 +105,16 @@ async def enqueue(conn: Connection, batch_id: UUID, seller_id: UUID) -> None:
     )
 
 
-async def _listing_state(conn: Connection, viewer: Viewer, listing_id: UUID) -> str:
-    state: str | None = await conn.fetchval(
-        "SELECT state FROM catalog.listing WHERE id = $1 AND seller_id = $2", listing_id, viewer.seller()
+async def _listing(conn: Connection, viewer: Viewer, listing_id: UUID) -> tuple[str, str]:
+    """Kind and state of a listing of the viewer's store; raises NotFound."""
+    row = await conn.fetchrow(
+        "SELECT kind, state FROM catalog.listing WHERE id = $1 AND seller_id = $2",
+        listing_id,
+        viewer.seller(),
     )
-    if state is None:
+    if row is None:
         raise NotFound()
-    return state
+    return row["kind"], row["state"]
 
 
 async def _batch(conn: Connection, viewer: Viewer, batch_id: UUID) -> Batch:
@@ -202,12 +207,14 @@ def csv_cell(text: str) -> str:
 async def withdraw(db: Database, viewer: Viewer, listing_id: UUID, n: int | None = None) -> int:
     """Take free units out of sale for good, the latest handed in first; None: all. Returns how many.
 
-    Units in a checkout stay. Raises Invalid, NotFound.
+    Units in a checkout stay. Raises Invalid, NotFound, Conflict for an article, whose number is set instead.
     """
     if n is not None and (isinstance(n, bool) or not 1 <= n <= 2_000_000):
         raise Invalid(fields={"n": "Must be a whole number from 1."})
     async with db.transaction(viewer.as_seller) as conn:
-        await _listing_state(conn, viewer, listing_id)
+        kind, _ = await _listing(conn, viewer, listing_id)
+        if kind != "stocked_secret":
+            raise Conflict("An article has no keys: set how many copies are for sale instead.")
         count: int = await conn.fetchval(
             """WITH gone AS (UPDATE inventory.stock_unit SET state = 'WITHDRAWN' WHERE id IN (
                  SELECT u.id FROM inventory.stock_unit u JOIN inventory.stock_batch b ON b.id = u.batch_id
@@ -225,12 +232,17 @@ async def withdraw(db: Database, viewer: Viewer, listing_id: UUID, n: int | None
 
 
 async def stock_counts(db: Database, viewer: Viewer, listing_id: UUID) -> StockCounts:
-    """A listing's units by state; raises NotFound."""
+    """A listing's units by state, or an article's copies; raises NotFound."""
     async with db.transaction(viewer.as_seller) as conn:
-        await _listing_state(conn, viewer, listing_id)
+        await _listing(conn, viewer, listing_id)
         rows = await conn.fetch(
             """SELECT state, count(*) AS n FROM inventory.stock_unit
-               WHERE listing_id = $1 AND seller_id = $2 GROUP BY state""",
+               WHERE listing_id = $1 AND seller_id = $2 GROUP BY state
+               UNION ALL SELECT k.state, k.n FROM inventory.counted c, LATERAL (VALUES
+                 ('AVAILABLE', c.on_hand::bigint), ('SOLD', c.sold::bigint),
+                 ('RESERVED', (SELECT coalesce(sum(h.quantity), 0) FROM inventory.hold h
+                               WHERE h.listing_id = c.listing_id))) k (state, n)
+               WHERE c.listing_id = $1 AND c.seller_id = $2""",
             listing_id,
             viewer.seller(),
         )
@@ -239,11 +251,13 @@ async def stock_counts(db: Database, viewer: Viewer, listing_id: UUID) -> StockC
 
 
 async def available(db: Database, viewer: Viewer, listing_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Free units per listing of the viewer's store, for its lists."""
+    """Free units or copies per listing of the viewer's store, for its lists."""
     rows = await db.fetch(
         viewer.as_seller,
         """SELECT listing_id, count(*) AS n FROM inventory.stock_unit
-           WHERE listing_id = ANY($1) AND seller_id = $2 AND state = 'AVAILABLE' GROUP BY listing_id""",
+           WHERE listing_id = ANY($1) AND seller_id = $2 AND state = 'AVAILABLE' GROUP BY listing_id
+           UNION ALL SELECT listing_id, on_hand FROM inventory.counted
+           WHERE listing_id = ANY($1) AND seller_id = $2""",
         list(listing_ids),
         viewer.seller(),
     )
@@ -252,12 +266,13 @@ async def available(db: Database, viewer: Viewer, listing_ids: Sequence[UUID]) -
 
 
 async def low_stock(db: Database, viewer: Viewer, *, below: int = 10, limit: int = 50) -> list[LowStock]:
-    """The store's listings on sale with fewer than `below` free units, the emptiest first."""
+    """The store's listings on sale with fewer than `below` free units or copies, the emptiest first."""
     rows = await db.fetch(
         viewer.as_seller,
         """SELECT l.id, l.title, u.n FROM catalog.listing l, LATERAL (
-             SELECT count(*)::int AS n FROM (SELECT 1 FROM inventory.stock_unit u WHERE u.listing_id = l.id
-               AND u.seller_id = $1 AND u.state = 'AVAILABLE' LIMIT $2) few) u
+             SELECT coalesce((SELECT c.on_hand FROM inventory.counted c WHERE c.listing_id = l.id),
+               (SELECT count(*)::int FROM (SELECT 1 FROM inventory.stock_unit u WHERE u.listing_id = l.id
+                  AND u.seller_id = $1 AND u.state = 'AVAILABLE' LIMIT $2) few)) AS n) u
            WHERE l.seller_id = $1 AND l.state = 'PUBLISHED' AND u.n < $2
            ORDER BY u.n, l.title, l.id LIMIT $3""",
         viewer.seller(),

@@ -31,13 +31,15 @@ async def pick_up_batches(parts: Parts) -> None:
 
 
 async def correct_in_stock(parts: Parts) -> None:
-    """Listings that have units are not shown as sold out. Whoever buys never waits to look closely, so a
-    unit that somebody held for a moment, or gave back, may have been taken for gone."""
+    """Listings that have units or copies are not shown as sold out. Whoever buys never waits to look
+    closely, so what somebody held for a moment, or gave back, may have been taken for gone."""
     db = parts.get(Database)
     rows = await db.fetch(
         SYSTEM,
-        """SELECT l.id FROM catalog.listing l WHERE NOT l.in_stock AND EXISTS (
-             SELECT 1 FROM inventory.stock_unit u WHERE u.listing_id = l.id AND u.state = 'AVAILABLE')
+        """SELECT l.id FROM catalog.listing l WHERE NOT l.in_stock AND (
+             EXISTS (SELECT 1 FROM inventory.stock_unit u
+                     WHERE u.listing_id = l.id AND u.state = 'AVAILABLE')
+             OR EXISTS (SELECT 1 FROM inventory.counted c WHERE c.listing_id = l.id AND c.on_hand > 0))
            LIMIT 500""",
     )
     for row in rows:

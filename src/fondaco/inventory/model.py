@@ -42,6 +42,11 @@ def unit_binding(unit_id: UUID) -> str:
     return f"unit:{unit_id}"
 
 
+def content_binding(listing_id: UUID, version: int) -> str:
+    """What a version of an article's sealed content is bound to."""
+    return f"content:{listing_id}:{version}"
+
+
 def upload_binding(batch_id: UUID) -> str:
     """What a batch's sealed upload is bound to."""
     return f"batch:{batch_id}"
@@ -87,13 +92,34 @@ class BatchProblem(Struct, frozen=True):
 
 
 class StockCounts(Struct, frozen=True):
-    """A listing's units by state, for its own seller."""
+    """A listing's units by state, for its own seller; of an article, its copies (`sold`: all delivered)."""
 
     available: int
     reserved: Annotated[int, Meta(description="In a checkout.")]
     sold: Annotated[int, Meta(description="Delivered, not revealed yet.")]
     consumed: Annotated[int, Meta(description="Revealed by the buyer.")]
     withdrawn: int
+
+
+class Article(Struct, frozen=True):
+    """Counted stock: an article's copies and the versions of its content, for its own seller. What was put up
+    is what is for sale, held and sold together."""
+
+    listing_id: UUID
+    copies: Annotated[int, Meta(description="For sale now.")]
+    held: Annotated[int, Meta(description="In a checkout.")]
+    sold: Annotated[int, Meta(description="Delivered.")]
+    version: Annotated[int, Meta(description="Of the number of copies; sales do not change it.")]
+    content_version: Annotated[int, Meta(description="The newest content; 0: none was written yet.")]
+    content_at: Annotated[datetime | None, Meta(description="When it was saved.")]
+
+
+class ContentVersion(Struct, frozen=True):
+    """One saved version of an article's content, without the content."""
+
+    version: int
+    created_at: datetime
+    created_by: str
 
 
 class LowStock(Struct, frozen=True):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Response, get, post, put
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, RawBody
 from msgspec import Meta
@@ -15,7 +15,7 @@ from fondaco.core.pagination import Page
 from fondaco.core.problem import Invalid, Problem
 from fondaco.core.web import Call
 from fondaco.inventory.lines import MAX_LINES
-from fondaco.inventory.model import Batch, BatchProblem, LowStock, StockCounts
+from fondaco.inventory.model import Article, Batch, BatchProblem, LowStock, StockCounts
 from fondaco.vault import Vault
 
 BatchState = Literal["RECEIVED", "IMPORTING", "CLOSED", "FAILED"]
@@ -44,6 +44,28 @@ class WrongContent(Problem):
 
     status = 415
     code = "wrong_content"
+
+
+class Copies(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How many copies of an article are for sale."""
+
+    copies: Annotated[int, Meta(ge=0, le=inventory.MAX_COPIES, description="From this moment on.")]
+    version: Annotated[int, Meta(ge=1, le=2**31 - 1, description="As it was seen.")]
+
+
+class NewContent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What the buyers of an article get."""
+
+    content: Annotated[str, Meta(description="Markdown, 1 to 200,000 characters.")]
+    version: Annotated[
+        int, Meta(ge=0, le=2**31 - 2, description="The newest `content_version` seen; 0: none.")
+    ]
+
+
+class Content(msgspec.Struct, frozen=True):
+    """What the buyers of an article get."""
+
+    content: Annotated[str, Meta(description="Markdown.")]
 
 
 @dataclass
@@ -179,6 +201,57 @@ async def download_problems(request: Call, batch_id: FromPath[UUID]) -> Response
     )
 
 
+@get(
+    "/api/v1/seller/listings/{listing_id:uuid}/article",
+    permit="stock.read",
+    summary="An article's copies and content version",
+)
+async def show_article(request: Call, listing_id: FromPath[UUID]) -> Article:
+    return await inventory.article(request.db, request.viewer, listing_id)
+
+
+@put(
+    "/api/v1/seller/listings/{listing_id:uuid}/copies",
+    permit="stock.write",
+    summary="Set how many copies of an article are for sale",
+)
+async def set_copies(request: Call, listing_id: FromPath[UUID], data: JSONBody[Copies]) -> Article:
+    """Copies in a checkout stay held. Answers 409 with `current` when the number was set meanwhile."""
+    return await inventory.set_copies(
+        request.db, request.viewer, listing_id, copies=data.copies, version=data.version
+    )
+
+
+@get(
+    "/api/v1/seller/listings/{listing_id:uuid}/content",
+    permit="catalog.write",
+    secret=True,
+    summary="The newest content of one's own article",
+    description="For going on with writing it. Written down each time.",
+)
+async def read_content(request: Call, listing_id: FromPath[UUID]) -> Response[Content]:
+    found = await inventory.read_content(request.db, request.part(Vault), request.viewer, listing_id)
+    return Response(Content(found.reveal().decode()), headers={"Cache-Control": "no-store"})
+
+
+@put(
+    "/api/v1/seller/listings/{listing_id:uuid}/content",
+    permit="catalog.write",
+    summary="Save an article's content as its next version",
+)
+async def save_content(request: Call, listing_id: FromPath[UUID], data: JSONBody[NewContent]) -> Article:
+    """Sealed at once. Buyers read it from now on, those of before as well. Answers 409 with `current` when
+    another version was saved meanwhile."""
+    return await inventory.save_content(
+        request.db,
+        request.part(Vault),
+        request.viewer,
+        listing_id,
+        content=data.content,
+        version=data.version,
+    )
+
+
 routes = [
     add_stock,
     show_stock,
@@ -188,4 +261,8 @@ routes = [
     show_batch,
     list_problems,
     download_problems,
+    show_article,
+    set_copies,
+    read_content,
+    save_content,
 ]

@@ -103,8 +103,9 @@ SELECT w.id AS listing_id, w.quantity, w.price AS seen_price, w.price_version AS
   coalesce(l.state = 'PUBLISHED' AND s.state = 'OPEN', false) AS for_sale,
   EXISTS (SELECT 1 FROM identity.membership m WHERE m.user_id = $5 AND m.seller_id = l.seller_id) AS own,
   orders.region_fits(l.region, $6) AS fits,
-  (SELECT count(*) FROM (SELECT 1 FROM inventory.stock_unit u
-     WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' LIMIT w.quantity + 10) t) AS free
+  coalesce((SELECT least(c.on_hand, w.quantity + 10) FROM inventory.counted c WHERE c.listing_id = l.id),
+    (SELECT count(*) FROM (SELECT 1 FROM inventory.stock_unit u
+       WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' LIMIT w.quantity + 10) t)) AS free
 FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::int[]) WITH ORDINALITY
   AS w(id, quantity, price, price_version, n)
 LEFT JOIN catalog.listing l ON l.id = w.id
