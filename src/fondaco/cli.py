@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -130,7 +130,7 @@ def doctor() -> int:
 
 
 @app.command
-def verify() -> int:
+def verify(*, json: Annotated[bool, Parameter(negative="", help="Print the faults as JSON.")] = False) -> int:
     """Recompute the books, the stock and every state from scratch and name what is wrong."""
     from fondaco.up.local import settings_of_this_machine
 
@@ -141,21 +141,42 @@ def verify() -> int:
 
         from fondaco.up.checks import verify_books
 
-        return asyncio.run(verify_books())
+        return asyncio.run(verify_books(as_json=json))
 
 
 @app.command
 def bench(
+    what: Annotated[
+        Literal["purchases", "hot", "flow", "webhook", "catalogue", "memory", "soak", "profile", "all"],
+        Parameter(help="What to measure; all: everything but soak and profile."),
+    ] = "purchases",
     *,
     seconds: Annotated[float, Parameter(help="Length of one round.")] = 3,
     rounds: Annotated[int, Parameter(help="Rounds of each kind; the median counts.")] = 3,
+    clients: Annotated[
+        list[int] | None, Parameter(help="How many at once; repeat for several.", negative="")
+    ] = None,
+    minutes: Annotated[float, Parameter(help="Length of a soak.")] = 60,
+    listings: Annotated[int, Parameter(help="Size of the catalogue to browse.")] = 10_000,
+    web: Annotated[int, Parameter(help="Web processes.")] = 1,
+    json: Annotated[
+        Path | None, Parameter(help="Write all figures there. A soak writes to soak.json else.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, Parameter(help="Write the tables there, between its two marks if it has them.")
+    ] = None,
 ) -> int:
-    """Measure purchases side by side on a throw-away database."""
-    if not 0 < seconds <= 60 or not 1 <= rounds <= 20:
-        return _fail("--seconds must be above 0 and at most 60, --rounds from 1 to 20.")
-    from fondaco.bench import main as run_bench
+    """Measure side by side on a throw-away stack: PostgreSQL with fsync on, web, worker and sandbox."""
+    if not 0 < seconds <= 60 or not 1 <= rounds <= 20 or not 0 < minutes <= 10_000:
+        return _fail("--seconds must be above 0 and at most 60, --rounds from 1 to 20, --minutes above 0.")
+    many = tuple(clients or (1, 16, 64))
+    if not all(1 <= n <= 128 for n in many) or not 1 <= web <= 16 or not 1 <= listings <= 2_000_000:
+        return _fail("--clients must be from 1 to 128, --web from 1 to 16, --listings from 1 to 2000000.")
+    from fondaco.bench.bench import Options
+    from fondaco.bench.run import main as run_bench
 
-    return run_bench(seconds, rounds)
+    options = Options(seconds, rounds, many, minutes, listings, web)
+    return run_bench(what, options, json_file=json, markdown_file=markdown)
 
 
 @app.command(name="demo-code")

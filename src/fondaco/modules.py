@@ -21,6 +21,7 @@ MODULES: tuple[str, ...] = (
     "orders",
     "notifications",
     "inbox",
+    "checks",
     "console",
     "api",
     "pages",

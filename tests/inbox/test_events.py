@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fondaco import inbox, wallets
+from fondaco import checks, inbox, wallets
 from fondaco.core.db import SYSTEM
 from fondaco.core.problem import Conflict, NotFound
 from fondaco.core.viewer import Viewer
@@ -283,7 +283,7 @@ async def test_tries_end_dead_and_a_person_replays(till: Till, buyer: Viewer) ->
     [row] = await inbox.list_events(till.db, SYSTEM)
     assert (row.state, row.attempts) == ("DEAD", TRIES)
     assert await till.audited("event.dead") == 1
-    assert "dead" in " ".join(str(f) for f in await inbox.verify_all(till.db, till.settings))
+    assert "dead" in " ".join(str(f) for f in await checks.verify_all(till.db, till.settings))
     await till.work()
     assert await till.wallet(buyer) == 0
 

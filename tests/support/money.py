@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from fondaco import inbox, wallets
+from fondaco import checks, inbox, wallets
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.ids import uuid7
@@ -172,4 +172,4 @@ class Till:
 
     async def whole(self) -> None:
         """Nothing is wrong anywhere."""
-        assert [str(f) for f in await inbox.verify_all(self.db, self.settings)] == []
+        assert [str(f) for f in await checks.verify_all(self.db, self.settings)] == []

@@ -6,7 +6,7 @@ transactions and keep their place in the same transaction as what they do.
 """
 
 from fondaco.audit.actions import consume, history, record
-from fondaco.audit.blocks import check, seal
+from fondaco.audit.blocks import check, check_on, seal
 from fondaco.audit.model import AuditEvent
 
-__all__ = ["AuditEvent", "check", "consume", "history", "record", "seal"]
+__all__ = ["AuditEvent", "check", "check_on", "consume", "history", "record", "seal"]

@@ -66,16 +66,21 @@ async def _seal_block(conn: Connection, key: Ed25519PrivateKey) -> int:
     return len(rows)
 
 
-async def check(db: Database, settings: Settings) -> list[str]:
-    """Compute every block again from its events; sentences naming what is wrong, empty when all is well."""
+async def check(
+    db: Database, settings: Settings, progress: Callable[[int], object] | None = None
+) -> list[str]:
+    """Compute every block again from its events; sentences naming what is wrong, empty when all is well.
+
+    `progress` gets the number of each block checked.
+    """
     async with db.transaction(SYSTEM) as conn:
-        return await check_on(conn, settings)
+        return await check_on(conn, settings, progress)
 
 
 async def check_on(
     conn: Connection, settings: Settings, progress: Callable[[int], object] | None = None
 ) -> list[str]:
-    """The same in the caller's transaction. `progress` gets the number of each block checked."""
+    """The same in the caller's transaction."""
     key = _signing_key(settings)
     faults: list[str] = []
     number, previous, after = 0, _FIRST_PREVIOUS, ("0", 0)

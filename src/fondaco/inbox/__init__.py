@@ -10,7 +10,6 @@ from fondaco.inbox.missed import backfill, sweep_fundings
 from fondaco.inbox.model import InboxEvent
 from fondaco.inbox.reads import Refusals, count_states, events_about, list_events, read_event, refusals
 from fondaco.inbox.settle import check_funding, check_own_funding, settle_facts, settle_funding
-from fondaco.inbox.verify import verify_all
 
 __all__ = [
     "InboxEvent",
@@ -30,5 +29,4 @@ __all__ = [
     "settle_funding",
     "sweep_events",
     "sweep_fundings",
-    "verify_all",
 ]

@@ -37,7 +37,7 @@ from fondaco.ledger.reads import (
     statement,
     trial_balance,
 )
-from fondaco.ledger.verify import Fault, verify
+from fondaco.ledger.verify import Fault, examine, verify
 
 __all__ = [
     "AccountRef",
@@ -55,6 +55,7 @@ __all__ = [
     "closing_balances",
     "entries_of",
     "escrow_of",
+    "examine",
     "journal",
     "journals_of",
     "open_account",

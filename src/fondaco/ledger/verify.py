@@ -1,78 +1,43 @@
 """Recomputing the books from nothing: every sum, every chain, every fingerprint. Reads in order, a few
 thousand rows at a time, so that memory does not grow with the books."""
 
+import asyncio
 import hashlib
 import json
 import struct
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
-from fondaco.core.db import SYSTEM, Connection, Database, Record
+from fondaco.core.checking import MOST, Check, Fault, Findings, Progress, patient, run_checks, snapshot
+from fondaco.core.db import Connection, Database, Record
 
-Progress = Callable[[str], object]
-BATCH = 5000
-MOST = 1000  # faults told; more of them say nothing new
+BATCH = 2000
+JOURNALS = "I02 journal: recomputed"
+CHAINS = "I03 account: recomputed"
 _INT8 = struct.Struct(">q")
 _INT2 = struct.Struct(">h")
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that is not as it must be: which check, where, and what in words."""
-
-    check: str
-    where: str
-    words: str
-
-    def __str__(self) -> str:
-        return f"{self.check} · {self.where} · {self.words}"
-
-
-@asynccontextmanager
-async def snapshot(db: Database) -> AsyncGenerator[Connection]:
-    """One unchanging view of the whole database, read-only, however long it takes."""
-    async with db.held() as conn:
-        await conn.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {SYSTEM.sql()}")
-        try:
-            await conn.execute("SET LOCAL statement_timeout = 0")
-            await conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-            yield conn
-        finally:
-            if not conn.is_closed():
-                await conn.execute("ROLLBACK")
-
-
 async def verify(db: Database, progress: Progress | None = None) -> list[Fault]:
     """Everything wrong in the ledger, in words; an empty list when all is well."""
-    tell: Progress = progress or (lambda words: None)
+    findings = Findings(progress or (lambda words: None))
     async with snapshot(db) as conn:
-        faults = await run_checks(conn, LEDGER_CHECKS, tell)
-        faults += await _journals(conn, tell)
-        faults += await _chains(conn, tell)
-    return faults[:MOST]
+        await examine(conn, findings)
+    return findings.faults[:MOST]
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One query that must return nothing. `where` and `words` are filled from each row it returns."""
+async def examine(conn: Connection, findings: Findings, *, lately: bool = False) -> None:
+    """The ledger's part of a run; with `lately` only the newest journals and what they moved."""
+    await run_checks(conn, LEDGER_CHECKS, findings, lately=lately)
+    if lately:
+        return
+    async with patient(conn, findings, JOURNALS, "I02: journals"):
+        await _journals(conn, findings)
+    async with patient(conn, findings, CHAINS, "I03: entries"):
+        await _chains(conn, findings)
 
-    name: str
-    where: str
-    words: str
-    sql: str
 
-
-async def run_checks(conn: Connection, checks: tuple[Check, ...], tell: Progress) -> list[Fault]:
-    """The faults of all checks, in order."""
-    faults: list[Fault] = []
-    for check in checks:
-        tell(f"{check.name}: {check.words.split(' {')[0]}")
-        for row in await conn.fetch(f"SELECT * FROM ({check.sql}) t LIMIT {MOST}"):
-            values = dict(row)
-            faults.append(Fault(check.name, check.where.format(**values), check.words.format(**values)))
-    return faults
-
+# The newest journals: what a check every minute looks at. Older ones wait for the night.
+_NEW = "(SELECT coalesce(max(id), 0) - 2000 FROM ledger.journal)"
+_MOVED = f"(SELECT DISTINCT account_id, slot FROM ledger.entry WHERE journal_id > {_NEW})"
 
 LEDGER_CHECKS: tuple[Check, ...] = (
     Check(
@@ -80,6 +45,25 @@ LEDGER_CHECKS: tuple[Check, ...] = (
         "currency {currency}",
         "debits and credits differ by {off}",
         "SELECT currency, sum(amount) AS off FROM ledger.entry GROUP BY currency HAVING sum(amount) <> 0",
+    ),
+    Check(
+        "I02",
+        "journal {journal_id}",
+        "has {n} entries that make {off} {currency}; they must make nothing",
+        """SELECT journal_id, currency, sum(amount) AS off, count(*) AS n FROM ledger.entry
+           GROUP BY journal_id, currency HAVING sum(amount) <> 0""",
+        lately=f"""SELECT journal_id, currency, sum(amount) AS off, count(*) AS n FROM ledger.entry
+            WHERE journal_id > {_NEW} GROUP BY journal_id, currency HAVING sum(amount) <> 0""",
+    ),
+    Check(
+        "I02",
+        "journal {id}",
+        "has {n} entries; a journal has at least two",
+        """SELECT j.id, count(e.journal_id) AS n FROM ledger.journal j
+           LEFT JOIN ledger.entry e ON e.journal_id = j.id GROUP BY j.id HAVING count(e.journal_id) < 2""",
+        lately=f"""SELECT j.id, count(e.journal_id) AS n FROM ledger.journal j
+            LEFT JOIN ledger.entry e ON e.journal_id = j.id WHERE j.id > {_NEW}
+            GROUP BY j.id HAVING count(e.journal_id) < 2""",
     ),
     Check(
         "I03",
@@ -91,6 +75,11 @@ LEDGER_CHECKS: tuple[Check, ...] = (
              max(version) AS v FROM ledger.entry GROUP BY 1, 2) e USING (account_id, slot)
            WHERE b.amount <> coalesce(e.s, 0) * b.side OR b.version <> coalesce(e.n, 0)
              OR b.version <> coalesce(e.v, 0)""",
+        lately=f"""SELECT b.account_id, b.slot, b.amount, b.version, e.balance_after AS should, e.version AS n
+            FROM {_MOVED} m JOIN ledger.balance b USING (account_id, slot) CROSS JOIN LATERAL (
+              SELECT version, balance_after, hash FROM ledger.entry e WHERE e.account_id = b.account_id
+                AND e.slot = b.slot ORDER BY version DESC LIMIT 1) e
+            WHERE b.amount <> e.balance_after OR b.version <> e.version OR b.chain <> e.hash""",
     ),
     Check(
         "I03",
@@ -106,6 +95,9 @@ LEDGER_CHECKS: tuple[Check, ...] = (
         """SELECT b.account_id, b.amount, k.floor FROM ledger.balance b
            JOIN ledger.account a ON a.id = b.account_id JOIN ledger.account_kind k ON k.kind = a.kind
            WHERE k.floor IS NOT NULL AND b.amount < k.floor""",
+        lately=f"""SELECT b.account_id, b.amount, k.floor FROM {_MOVED} m
+            JOIN ledger.balance b USING (account_id, slot) JOIN ledger.account a ON a.id = b.account_id
+            JOIN ledger.account_kind k ON k.kind = a.kind WHERE k.floor IS NOT NULL AND b.amount < k.floor""",
     ),
     Check(
         "I04",
@@ -121,6 +113,9 @@ LEDGER_CHECKS: tuple[Check, ...] = (
         "is in {currency}, the account in {should}",
         """SELECT e.account_id, e.version, e.currency, a.currency AS should FROM ledger.entry e
            JOIN ledger.account a ON a.id = e.account_id WHERE a.currency <> e.currency""",
+        lately=f"""SELECT e.account_id, e.version, e.currency, a.currency AS should FROM ledger.entry e
+            JOIN ledger.account a ON a.id = e.account_id
+            WHERE a.currency <> e.currency AND e.journal_id > {_NEW}""",
     ),
     Check(
         "I06",
@@ -142,34 +137,27 @@ LEDGER_CHECKS: tuple[Check, ...] = (
 )
 
 
-async def _journals(conn: Connection, tell: Progress) -> list[Fault]:
-    """Each journal balances, has two legs or more, and is what its fingerprint says."""
-    faults: list[Fault] = []
-    seen = 0
+async def _journals(conn: Connection, findings: Findings) -> None:
+    """Each journal is what its fingerprint says."""
+    found, seen = len(findings.faults), 0
     async for row in conn.cursor(
-        """SELECT j.id, j.kind, j.ref, j.reverses, j.fingerprint, e.accounts, e.amounts, e.n, e.whole
+        """SELECT j.id, j.kind, j.ref, j.reverses, j.fingerprint, e.accounts, e.amounts
            FROM ledger.journal j LEFT JOIN LATERAL (
              SELECT array_agg(account_id ORDER BY account_id) AS accounts,
-                    array_agg(amount ORDER BY account_id) AS amounts, count(*) AS n,
-                    (SELECT bool_and(s = 0) FROM (SELECT sum(amount) AS s FROM ledger.entry
-                       WHERE journal_id = j.id GROUP BY currency) c) AS whole
+                    array_agg(amount ORDER BY account_id) AS amounts
              FROM ledger.entry WHERE journal_id = j.id) e ON true
            ORDER BY j.id""",
         prefetch=BATCH,
     ):
-        where = f"journal {row['id']}"
-        if row["n"] < 2:
-            faults.append(Fault("I02", where, f"has {row['n']} entries; a journal has at least two"))
-        elif not row["whole"]:
-            faults.append(Fault("I02", where, "does not balance"))
         if fingerprint(row) != row["fingerprint"]:
-            faults.append(Fault("I02", where, "is not what was posted: its fingerprint differs"))
+            words = "is not what was posted: its fingerprint differs"
+            findings.faults.append(Fault("I02", f"journal {row['id']}", words, JOURNALS))
         seen += 1
         if seen % BATCH == 0:
-            tell(f"I02: {seen} journals")
-        if len(faults) >= MOST:
+            findings.tell(f"I02: {seen} journals")
+            await asyncio.sleep(0)  # others work in this process too
+        if len(findings.faults) - found >= MOST:
             break
-    return faults
 
 
 def fingerprint(row: Record) -> bytes:
@@ -178,9 +166,9 @@ def fingerprint(row: Record) -> bytes:
     return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).digest()
 
 
-async def _chains(conn: Connection, tell: Progress) -> list[Fault]:
+async def _chains(conn: Connection, findings: Findings) -> None:
     """Each balance row's chain, recomputed from its first entry; the first broken place of each is told."""
-    faults: list[Fault] = []
+    found = len(findings.faults)
     place = (0, 0)
     chain, version, balance, broken, seen = b"", 0, 0, False, 0
 
@@ -201,13 +189,14 @@ async def _chains(conn: Connection, tell: Progress) -> list[Fault]:
         wrong = _wrong(row, chain, version, balance)
         if wrong and not broken:
             broken = True
-            faults.append(Fault("I03", f"account {place[0]} slot {place[1]} entry {row['version']}", wrong))
+            where = f"account {place[0]} slot {place[1]} entry {row['version']}"
+            findings.faults.append(Fault("I03", where, wrong, CHAINS))
         seen += 1
-        if seen % (BATCH * 4) == 0:
-            tell(f"I03: {seen} entries")
-        if len(faults) >= MOST:
+        if seen % BATCH == 0:
+            findings.tell(f"I03: {seen} entries")
+            await asyncio.sleep(0)
+        if len(findings.faults) - found >= MOST:
             break
-    return faults
 
 
 def _link(chain: bytes, row: Record, version: int, balance: int) -> bytes:

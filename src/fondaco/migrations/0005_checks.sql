@@ -1,1 +1,99 @@
--- Checks that run by themselves.
+-- Checks that run by themselves: what was looked at, when, and what was found not to be as it must be.
+CREATE SCHEMA checks;
+GRANT USAGE ON SCHEMA checks TO fondaco_app;
+
+CREATE TABLE checks.run (
+  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  kind       text NOT NULL CHECK (kind IN ('minute', 'full')),
+  asked_by   text NOT NULL,                            -- 'clock' or 'user:<uuid>'
+  started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  beat_at    timestamptz NOT NULL DEFAULT clock_timestamp(),  -- when the worker last said it is at it
+  ended_at   timestamptz,                              -- NULL: under way, or its worker died
+  doing      text NOT NULL DEFAULT '',                 -- what is being looked at, for whoever waits
+  looked     int NOT NULL DEFAULT 0 CHECK (looked >= 0),
+  faults     int NOT NULL DEFAULT 0 CHECK (faults >= 0),
+  left_out   text[] NOT NULL DEFAULT '{}'              -- what took too long and was left for another time
+);
+CREATE INDEX run_newest ON checks.run (kind, id DESC);
+
+-- One row per fault, from the first time it was seen until it was gone; a fault that comes back is the same row.
+CREATE TABLE checks.fault (
+  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  rule       text NOT NULL,                            -- which check
+  name       text NOT NULL,                            -- 'I03', as in the list of invariants
+  place      text NOT NULL,                            -- 'account 17 slot 0'
+  words      text NOT NULL,                            -- as last seen
+  first_seen timestamptz NOT NULL DEFAULT now(),
+  last_seen  timestamptz NOT NULL DEFAULT now(),
+  gone_at    timestamptz,
+  told_at    timestamptz,                              -- when the operator was written to about it
+  UNIQUE (rule, place)
+);
+CREATE INDEX fault_open ON checks.fault (id) WHERE gone_at IS NULL;
+CREATE INDEX fault_newest ON checks.fault (last_seen DESC, id DESC);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON checks.run TO fondaco_app;
+GRANT SELECT, INSERT, UPDATE ON checks.fault TO fondaco_app;
+SELECT core.wall('checks.run', '', '');
+SELECT core.wall('checks.fault', '', '');
+
+-- What must be quick to find every minute.
+CREATE INDEX jobs_failed ON public.procrastinate_jobs (id) WHERE status = 'failed';
+CREATE INDEX event_dead ON inbox.event (id) WHERE state = 'DEAD';
+
+-- Who several tokens are, asked together: a row for each that is good, `n` its place. A token is judged at its
+-- own moment. Noting that a session was used never waits for anybody: the next request notes it, then.
+CREATE FUNCTION identity.resolve_sessions(p_hashes bytea[], p_moments timestamptz[])
+RETURNS TABLE (
+  n bigint, user_id uuid, email text, name text, country text, verified boolean, session_id uuid, mfa boolean,
+  mfa_enrolled boolean, staff_role text, seller_id uuid, seller_role text, seller_name text
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = identity, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  latest timestamptz := p_moments[cardinality(p_moments)];
+BEGIN
+  RETURN QUERY
+    SELECT k.n, u.id, u.email, u.name, u.country::text, u.email_verified_at IS NOT NULL, s.id,
+           s.mfa_at IS NOT NULL, u.totp_confirmed_at IS NOT NULL, u.staff_role, m.seller_id, m.role,
+           coalesce(l.name, '')
+    FROM unnest(p_hashes, p_moments) WITH ORDINALITY k(hash, moment, n)
+    JOIN sessions s ON s.token_hash = k.hash
+    JOIN users u ON u.id = s.user_id
+    LEFT JOIN membership m ON m.user_id = s.user_id AND m.seller_id = s.seller_id
+    LEFT JOIN sellers.seller l ON l.id = m.seller_id
+    WHERE s.expires_at > k.moment AND s.last_seen_at > k.moment - interval '24 hours' AND u.banned_at IS NULL;
+  UPDATE sessions s SET last_seen_at = latest WHERE s.token_hash IN (
+    SELECT t.token_hash FROM sessions t JOIN users u ON u.id = t.user_id
+    WHERE t.token_hash = ANY (p_hashes) AND t.last_seen_at < latest - interval '5 minutes'
+      AND t.last_seen_at > latest - interval '24 hours' AND t.expires_at > latest AND u.banned_at IS NULL
+    FOR NO KEY UPDATE OF t SKIP LOCKED);
+END $$;
+
+REVOKE ALL ON FUNCTION identity.resolve_sessions FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION identity.resolve_sessions TO fondaco_app;
+
+-- What purchases from the wallet were answered with, asked together: a row per line, `n` the place of its group.
+-- Only of groups that buyer bought, and only what never changes after: the first answer can be given again, the
+-- same to the byte, for ever.
+CREATE FUNCTION orders.as_bought(p_groups uuid[], p_buyers uuid[])
+RETURNS TABLE (
+  n bigint, group_id uuid, group_number text, buyer_id uuid, group_total bigint, currency text, at timestamptz,
+  order_id uuid, number text, seller_id uuid, order_total bigint, line_id uuid, listing_id uuid, quantity int,
+  unit_price bigint, line_total bigint, release_at timestamptz, terms jsonb, entitlements uuid[]
+) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+    SELECT k.n, g.id, g.number, g.buyer_id, g.total, g.currency::text, g.created_at,
+           o.id, o.number, o.seller_id, o.total, l.id, l.listing_id, l.quantity, l.unit_price, l.total,
+           l.release_at, l.terms,
+           ARRAY(SELECT e.id FROM delivery.entitlement e WHERE e.line_id = l.id ORDER BY e.id)
+    FROM unnest(p_groups, p_buyers) WITH ORDINALITY k(group_id, buyer_id, n)
+    JOIN order_group g ON g.id = k.group_id AND g.buyer_id = k.buyer_id AND g.funding_policy = 'wallet'
+    JOIN orders o ON o.group_id = g.id
+    JOIN order_line l ON l.order_id = o.id
+    ORDER BY k.n, o.id, l.id;
+END $$;
+
+REVOKE ALL ON FUNCTION orders.as_bought FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION orders.as_bought TO fondaco_app;

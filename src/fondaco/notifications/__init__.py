@@ -5,6 +5,7 @@ and never undoes what the mail is about. Links that open something are sealed un
 """
 
 from fondaco.notifications.actions import (
+    Recipient,
     count_mails,
     list_mails,
     mail_by_id,
@@ -20,6 +21,7 @@ __all__ = [
     "TEMPLATES",
     "FullMail",
     "MailRow",
+    "Recipient",
     "count_mails",
     "list_mails",
     "mail_by_id",

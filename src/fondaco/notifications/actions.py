@@ -30,9 +30,9 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Whom a mail goes to."""
+    """Whom a mail goes to; `user_id` is None for the operator."""
 
-    user_id: UUID
+    user_id: UUID | None
     email: str
 
 
@@ -52,12 +52,13 @@ async def queue_mail(
     The cause is `ref` unless another is named: a reset can be asked for twice. Without a mail server the
     mail is captured: kept for the console, sent to nobody.
     """
-    key = f"{template}:{cause or ref}:{to.user_id}"
+    key = f"{template}:{cause or ref}:{to.user_id or 'operator'}"
     if await conn.fetchval("SELECT true FROM notifications.mail WHERE key = $1", key):
         return None
     mail_id = uuid7()
     link_key, link_sealed = None, None
     if purpose := TEMPLATES[template].link:
+        assert to.user_id
         secret = await new_mail_token(conn, to.user_id, cast(Any, purpose))
         link = f"{settings.base_url}{_LINK_PAGES[purpose]}?token={quote(secret)}"
         data_key = await vault.new_key(conn, "mail")

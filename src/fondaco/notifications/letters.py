@@ -74,8 +74,18 @@ _IMPORT = {
 }
 _PAID = {"amount": 2500, "currency": "EUR", "at": "21 Nov 2026, 13:53 UTC", "reason": "Sold out meanwhile"}
 
+_WRONG = "the balance says 1 after 2 entries, the entries say 2 after 2"
+
 TEMPLATES: dict[str, Template] = {
     "account_exists": Template(1, "9f269384d291878bdd612ba87543ad2681ac2e035d06dd0181388bff32d98536"),
+    "checks_failed": Template(
+        1,
+        "cb4def302f17fc478c43880615641910d77a00c7d0b31c93cffa7ced883f93fc",
+        {"faults": [{"name": "I03", "where": "account 17 slot 0", "words": _WRONG}], "count": 3},
+    ),
+    "checks_well": Template(
+        1, "4a7e27cd5c2b6011f2e8925e2817adac991d9ecd924e19fa1e5c13c2630510af", {"count": 3}
+    ),
     "import_closed": Template(1, "f26f9c230474b2ced189e78ea65624a7775ff5bb1548f4d142242d2c15be381a", _IMPORT),
     "import_failed": Template(1, "c87a5e9baf9de57ecb0f1bb19f7eee47ed3c325ce098edf93e5a0339ef3ae50c", _IMPORT),
     "new_order": Template(

@@ -1,27 +1,34 @@
-"""`fondaco verify`: the books, recomputed with a progress line and told in a table."""
+"""`fondaco verify`: everything recomputed with a progress line, told in a table or as JSON."""
 
+import sys
+
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
 
-async def verify_books() -> int:
-    """Exit code 0 when everything is as it must be, 1 with a table of what is not."""
+async def verify_books(*, as_json: bool = False) -> int:
+    """Exit code 0 when everything is as it must be, 1 with all that is not."""
+    from fondaco.checks import Fault, verify_all
     from fondaco.core.db import Database
-    from fondaco.inbox.verify import verify_all
     from fondaco.settings import load
 
-    settings, console = load(), Console()
+    settings = load()
+    words = Console(stderr=True) if as_json else Console()
     db = await Database(settings.direct_dsn, size=2).open()
     try:
-        with console.status("Recomputing the books") as status:
-            faults = await verify_all(db, settings, lambda words: status.update(str(words)))
+        with words.status("Recomputing the books") as status:
+            faults: list[Fault] = await verify_all(db, settings, lambda now: status.update(str(now)))
     finally:
         await db.close()
-    if not faults:
-        console.print("Everything is as it must be.", style="green")
-        return 0
-    table = Table("What is wrong", title=f"{len(faults)} faults")
-    for fault in faults:
-        table.add_row(str(fault))
-    console.print(table)
-    return 1
+    if as_json:
+        told = [{"check": f.check, "where": f.where, "words": f.words} for f in faults]
+        sys.stdout.write(msgspec.json.encode({"faults": told}).decode() + "\n")
+    elif not faults:
+        words.print("Everything is as it must be.", style="green")
+    else:
+        table = Table("What is wrong", title=f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}")
+        for fault in faults:
+            table.add_row(str(fault))
+        words.print(table)
+    return 1 if faults else 0

@@ -3,8 +3,8 @@
 import asyncpg
 import pytest
 
+from fondaco.checks import verify_all
 from fondaco.embedded import Endpoints
-from fondaco.inbox import verify_all
 from fondaco.orders.combiner import Combiner
 from tests.support.money import Till, give_money, make_buyer
 from tests.support.shop import make_shop, place, purchase
