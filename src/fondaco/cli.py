@@ -179,6 +179,25 @@ def bench(
     return run_bench(what, options, json_file=json, markdown_file=markdown)
 
 
+@app.command
+def chaos(
+    *,
+    seed: Annotated[int, Parameter(help="The same seed gives the same plan.")] = 1,
+    minutes: Annotated[str, Parameter(help="How long the storm lasts, e.g. 1.5.")] = "2",
+    report: Annotated[
+        Path | None, Parameter(help="Markdown file for the report; a drawing beside it.")
+    ] = None,
+    plan: Annotated[bool, Parameter(negative="", help="Only show the first of the plan.")] = False,
+) -> int:
+    """Kill and confuse a throw-away marketplace under load, then prove that nothing was lost or doubled."""
+    from fondaco.chaos.run import length, run_chaos, show_plan
+
+    seconds = length(minutes)
+    if seconds is None:
+        return _fail("--minutes must be a number from 0.2 to 600.")
+    return show_plan(seed, 60) if plan else run_chaos(seed, seconds, report)
+
+
 @app.command(name="demo-code")
 def demo_code(*, data: Annotated[Path | None, Parameter(help="Data folder of the demo.")] = None) -> int:
     """Show the present second-factor codes of the demo's staff."""

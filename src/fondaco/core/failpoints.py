@@ -7,7 +7,8 @@ Off unless `fondaco_failpoints` names points, and the settings refuse that in pr
         await failpoints.reached("pay.session.before_call")
 
 `fondaco_failpoints` is `point=action`, comma-separated; `point=action@3` acts the third time the point is
-reached. Actions: `exit`, `kill` (SIGKILL to itself), `raise`, `lose_connection`, `sleep:500` (ms). Each acts once.
+reached. Actions: `exit`, `kill` (SIGKILL to itself), `raise`, `lose_connection`, `sleep:500` (ms); each acts
+once.
 With `fondaco_failpoints_log` that holds for all processes sharing the file: what acted is written there,
 synced, before it acts, so that a process started again with the same settings goes on instead of dying anew.
 """
