@@ -200,3 +200,40 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION delivery.reveal_unit FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION delivery.reveal_unit TO fondaco_app;
+
+-- The terms of a line say its kind.
+-- The lines of a purchase, one per listing (a listing named twice is added up), in order of the listings.
+CREATE OR REPLACE FUNCTION orders.look(p jsonb, p_pay text) RETURNS orders.wanted[]
+LANGUAGE sql SET search_path = orders, pg_temp AS $$
+  SELECT array_agg(ROW(
+      w.line_id, w.listing_id, w.quantity, l.seller_id, l.price,
+      l.price * w.quantity * coalesce(s.commission_bps, (p->>'bps')::int) / 10000, l.title,
+      CASE
+        WHEN l.state IS DISTINCT FROM 'PUBLISHED' OR s.state <> 'OPEN' THEN 'unavailable'
+        WHEN EXISTS (SELECT 1 FROM identity.membership m
+                     WHERE m.user_id = (p->>'buyer')::uuid AND m.seller_id = l.seller_id) THEN 'own_goods'
+        WHEN NOT region_fits(l.region, p->>'country') THEN 'region'
+        WHEN w.quantity > l.max_per_order THEN 'too_many'
+        WHEN w.low_price <> l.price OR w.high_price <> l.price
+          OR w.low_price IS NULL AND w.price_version IS DISTINCT FROM l.price_version THEN 'price_changed'
+        WHEN l.currency::text <> p->>'currency' THEN 'currency'
+        ELSE ''
+      END,
+      jsonb_build_object('listing_id', w.listing_id, 'title', l.title, 'price', l.price,
+        'price_version', l.price_version, 'currency', l.currency, 'seen_price', w.low_price,
+        'quantity', w.quantity, 'max_per_order', l.max_per_order, 'region', l.region),
+      jsonb_build_object('title', l.title, 'slug', l.slug, 'kind', l.kind, 'platform', l.platform,
+        'region', l.region, 'edition', l.edition, 'activation', l.activation, 'seller', s.name, 'seller_slug', s.slug,
+        'price_version', l.price_version, 'listing_version', l.version,
+        'commission_bps', coalesce(s.commission_bps, (p->>'bps')::int), 'funding', p_pay,
+        'protection_days', (p->>'protection_days')::int, 'maturity_days', (p->>'maturity_days')::int)
+    )::wanted ORDER BY w.listing_id)
+  FROM (
+    SELECT (x->>'listing')::uuid AS listing_id, (array_agg((x->>'id')::uuid))[1] AS line_id,
+           sum((x->>'quantity')::int)::int AS quantity, min((x->>'price')::bigint) AS low_price,
+           max((x->>'price')::bigint) AS high_price, max((x->>'price_version')::int) AS price_version
+    FROM jsonb_array_elements(p->'lines') x GROUP BY 1
+  ) w
+  LEFT JOIN catalog.listing l ON l.id = w.listing_id
+  LEFT JOIN sellers.seller s ON s.id = l.seller_id
+$$;

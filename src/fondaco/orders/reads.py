@@ -29,6 +29,7 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     listing_id: UUID
     slug: str
     title: str
+    kind: Annotated[str, Meta(description="stocked_secret (keys) or article.")]
     platform: str
     region: str
     edition: str
@@ -229,7 +230,8 @@ def _order(row: dict[str, Any], lines: list[OrderLine]) -> Order:
 
 def _line(row: dict[str, Any]) -> OrderLine:
     terms = {k: row["terms"].get(k, "") for k in ("title", "slug", "platform", "region", "edition")}
-    return msgspec.convert({**row, **terms}, OrderLine)
+    kind = row["terms"].get("kind", "stocked_secret")  # lines from before there were other kinds
+    return msgspec.convert({**row, **terms, "kind": kind}, OrderLine)
 
 
 def _payment(row: dict[str, Any]) -> GroupPayment:

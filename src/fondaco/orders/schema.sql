@@ -120,9 +120,17 @@ CREATE TYPE orders.verdict AS (verdict text, group_id uuid, data jsonb);
 
 -- One listing of a purchase: what is asked, what the catalogue says now, and why it cannot be ('': it can).
 CREATE TYPE orders.wanted AS (
-  line_id uuid, listing_id uuid, quantity int, seller_id uuid, price bigint, commission bigint,
-  title text, fault text, facts jsonb, terms jsonb);
+  line_id uuid, listing_id uuid, quantity int, seller_id uuid, part int, price bigint, commission bigint,
+  counted boolean, price_version int, seen_price bigint, max_per_order int, currency text, fault text, terms jsonb);
 
+-- One purchase of a call: who asks, what their wallet holds, whether their key is known, and the lines, one
+-- per listing (a listing named twice is added up), in order of the listings.
+CREATE TYPE orders.asked AS (
+  n int, buyer uuid, actor text, idem text, fingerprint bytea, group_id uuid, number text, currency text,
+  from_cart boolean, until timestamptz, days int, parts jsonb, known uuid, known_as bytea, wallet bigint,
+  holds bigint, lines orders.wanted[], total bigint);
+
+-- Everything that decides about the purchases of a call, read at once. p_locked: the wallets that were locked.
 -- Whether a key of this region works in that country. What is not known is not refused.
 CREATE FUNCTION orders.region_fits(p_region text, p_country text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE
@@ -134,183 +142,249 @@ CREATE FUNCTION orders.region_fits(p_region text, p_country text) RETURNS boolea
   END
 $$;
 
--- The lines of a purchase, one per listing (a listing named twice is added up), in order of the listings.
-CREATE FUNCTION orders.look(p jsonb, p_pay text) RETURNS orders.wanted[]
-LANGUAGE sql SET search_path = orders, pg_temp AS $$
-  SELECT array_agg(ROW(
-      w.line_id, w.listing_id, w.quantity, l.seller_id, l.price,
-      l.price * w.quantity * coalesce(s.commission_bps, (p->>'bps')::int) / 10000, l.title,
-      CASE
-        WHEN l.state IS DISTINCT FROM 'PUBLISHED' OR s.state <> 'OPEN' THEN 'unavailable'
-        WHEN EXISTS (SELECT 1 FROM identity.membership m
-                     WHERE m.user_id = (p->>'buyer')::uuid AND m.seller_id = l.seller_id) THEN 'own_goods'
-        WHEN NOT region_fits(l.region, p->>'country') THEN 'region'
-        WHEN w.quantity > l.max_per_order THEN 'too_many'
-        WHEN w.low_price <> l.price OR w.high_price <> l.price
-          OR w.low_price IS NULL AND w.price_version IS DISTINCT FROM l.price_version THEN 'price_changed'
-        WHEN l.currency::text <> p->>'currency' THEN 'currency'
-        ELSE ''
-      END,
-      jsonb_build_object('listing_id', w.listing_id, 'title', l.title, 'price', l.price,
-        'price_version', l.price_version, 'currency', l.currency, 'seen_price', w.low_price,
-        'quantity', w.quantity, 'max_per_order', l.max_per_order, 'region', l.region),
-      jsonb_build_object('title', l.title, 'slug', l.slug, 'platform', l.platform, 'region', l.region,
-        'edition', l.edition, 'activation', l.activation, 'seller', s.name, 'seller_slug', s.slug,
-        'price_version', l.price_version, 'listing_version', l.version,
-        'commission_bps', coalesce(s.commission_bps, (p->>'bps')::int), 'funding', p_pay,
-        'protection_days', (p->>'protection_days')::int, 'maturity_days', (p->>'maturity_days')::int)
-    )::wanted ORDER BY w.listing_id)
-  FROM (
-    SELECT (x->>'listing')::uuid AS listing_id, (array_agg((x->>'id')::uuid))[1] AS line_id,
-           sum((x->>'quantity')::int)::int AS quantity, min((x->>'price')::bigint) AS low_price,
-           max((x->>'price')::bigint) AS high_price, max((x->>'price_version')::int) AS price_version
-    FROM jsonb_array_elements(p->'lines') x GROUP BY 1
-  ) w
-  LEFT JOIN catalog.listing l ON l.id = w.listing_id
-  LEFT JOIN sellers.seller s ON s.id = l.seller_id
-$$;
-
--- Takes the units of several lines, all or none; answers NULL or what was short: [{listing_id, left}].
-CREATE FUNCTION orders.take_all(p_listings uuid[], p_lines uuid[], p_quantities int[], p_state text,
-                                p_until timestamptz) RETURNS jsonb
+CREATE FUNCTION orders.look(p_batch jsonb, p_pay text, p_locked bigint[]) RETURNS orders.asked[]
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
-DECLARE
-  short jsonb := '[]';
-  got int;
 BEGIN
-  FOR i IN 1 .. cardinality(p_listings) LOOP
-    got := inventory.take(p_listings[i], p_lines[i], p_quantities[i], p_state, p_until);
-    IF got < p_quantities[i] THEN
-      short := short || jsonb_build_object('listing_id', p_listings[i], 'left', got);
-    END IF;
-  END LOOP;
-  IF short <> '[]' THEN
-    RAISE EXCEPTION USING ERRCODE = 'FD001';  -- undoes what the other lines took
-  END IF;
-  RETURN NULL;
-EXCEPTION WHEN SQLSTATE 'FD001' THEN
-  RETURN short;
+  RETURN ARRAY(
+    SELECT ROW(h.n, h.buyer, h.actor, h.idem, decode(h.fingerprint, 'hex'), h."group", h.number, h.currency,
+        coalesce(h.from_cart, false), h.until, h.protection_days, h.orders, g.id, g.fingerprint, a.id,
+        coalesce(b.amount, 0), found.lines, found.total)::asked
+    FROM ROWS FROM (jsonb_to_recordset(p_batch) AS (
+        buyer uuid, country text, idem text, fingerprint text, actor text, "group" uuid, number text,
+        currency text, from_cart boolean, bps int, protection_days int, maturity_days int, until timestamptz,
+        orders jsonb, lines jsonb)) WITH ORDINALITY
+      h(buyer, country, idem, fingerprint, actor, "group", number, currency, from_cart, bps, protection_days,
+        maturity_days, until, orders, lines, n)
+    LEFT JOIN order_group g ON g.buyer_id = h.buyer AND g.idem = h.idem
+    LEFT JOIN ledger.account a ON a.kind = 'wallet' AND a.owner = 'user:' || h.buyer
+      AND a.currency = h.currency::char(3)
+    LEFT JOIN ledger.balance b ON b.account_id = a.id AND b.slot = 0 AND a.id = ANY (p_locked)
+    CROSS JOIN LATERAL (
+      SELECT array_agg(ROW(
+          w.line_id, w.listing_id, w.quantity, w.seller_id, w.part, w.price,
+          w.price * w.quantity * w.bps / 10000, w.kind = 'article', w.price_version, w.low_price, w.max_per_order,
+          w.currency,
+          CASE
+            WHEN w.state IS DISTINCT FROM 'PUBLISHED' OR w.store <> 'OPEN' THEN 'unavailable'
+            WHEN w.kind = 'article' AND NOT EXISTS (SELECT 1 FROM inventory.counted c
+                         WHERE c.listing_id = w.listing_id AND c.content_version > 0) THEN 'unavailable'
+            WHEN EXISTS (SELECT 1 FROM identity.membership m
+                         WHERE m.user_id = h.buyer AND m.seller_id = w.seller_id) THEN 'own_goods'
+            WHEN NOT region_fits(w.region, h.country) THEN 'region'
+            WHEN w.quantity > w.max_per_order THEN 'too_many'
+            WHEN w.low_price <> w.price OR w.high_price <> w.price
+              OR w.low_price IS NULL AND w.seen_version IS DISTINCT FROM w.price_version THEN 'price_changed'
+            WHEN w.currency <> h.currency THEN 'currency'
+            ELSE ''
+          END,
+          jsonb_build_object('title', w.title, 'slug', w.slug, 'kind', w.kind, 'platform', w.platform,
+            'region', w.region, 'edition', w.edition, 'activation', w.activation, 'seller', w.name,
+            'seller_slug', w.seller_slug, 'price_version', w.price_version, 'listing_version', w.version, 'commission_bps', w.bps,
+            'funding', p_pay, 'protection_days', h.protection_days, 'maturity_days', h.maturity_days)
+        )::wanted ORDER BY w.listing_id) AS lines, sum(w.price * w.quantity)::bigint AS total
+      FROM (
+        SELECT x.*, l.seller_id, l.kind, l.state, l.title, l.slug, l.platform, l.region, l.edition, l.activation,
+               l.price, l.price_version, l.version, l.max_per_order, l.currency::text, s.state AS store, s.name,
+               s.slug AS seller_slug, coalesce(s.commission_bps, h.bps) AS bps,
+               dense_rank() OVER (ORDER BY l.seller_id)::int AS part
+        FROM (
+          SELECT x.listing AS listing_id, (array_agg(x.id))[1] AS line_id, sum(x.quantity)::int AS quantity,
+                 min(x.price) AS low_price, max(x.price) AS high_price, max(x.price_version) AS seen_version
+          FROM jsonb_to_recordset(h.lines) AS x(id uuid, listing uuid, quantity int, price bigint,
+            price_version int) GROUP BY x.listing) x
+        LEFT JOIN catalog.listing l ON l.id = x.listing_id
+        LEFT JOIN sellers.seller s ON s.id = l.seller_id) w
+      ) found
+    ORDER BY h.n);
 END $$;
 
--- The rows of a purchase whose units are taken: paid from the wallet, or waiting for a card.
-CREATE FUNCTION orders.write_down(p jsonb, p_pay text, p_wanted orders.wanted[], p_total bigint) RETURNS void
+-- What a purchase that cannot be is told: the listings with that fault. Nothing of one that is not for sale.
+CREATE FUNCTION orders.told(w orders.wanted, p_fault text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = orders, pg_temp AS $$
+  SELECT CASE p_fault WHEN 'unavailable' THEN jsonb_build_object('listing_id', w.listing_id, 'fault', p_fault)
+    ELSE jsonb_build_object('listing_id', w.listing_id, 'title', w.terms->'title', 'price', w.price,
+      'price_version', w.price_version, 'currency', w.currency, 'seen_price', w.seen_price,
+      'quantity', w.quantity, 'max_per_order', w.max_per_order, 'region', w.terms->'region', 'fault', p_fault) END
+$$;
+
+-- Decides each purchase in order of arrival, as if those before it were done: what it would find in its wallet
+-- and in stock. p_scarce and p_left name the listings of which there is less than was asked, and how much.
+-- Answers a verdict each, the purchases that can be, and how much of which listing they need.
+CREATE FUNCTION orders.decide(p_asked orders.asked[], p_pay text, p_scarce uuid[], p_left int[],
+  OUT verdicts orders.verdict[], OUT chosen orders.asked[], OUT listings uuid[], OUT need int[], OUT counted boolean[])
+LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
+DECLARE
+  h asked;
+  w wanted;
+  v verdict;
+  short jsonb;
+  k int;
+  wallets bigint[] := '{}';
+  spent bigint[] := '{}';
+  keys text[] := '{}';
+BEGIN
+  verdicts := '{}'; chosen := '{}'; listings := '{}'; need := '{}'; counted := '{}';
+  FOREACH h IN ARRAY p_asked LOOP
+    v := NULL;
+    k := array_position(keys, h.buyer || h.idem);
+    IF h.known IS NOT NULL OR k IS NOT NULL THEN
+      IF k IS NOT NULL THEN  -- bought by an earlier purchase of this call
+        h.known := (chosen[k]).group_id;
+        h.known_as := (chosen[k]).fingerprint;
+      END IF;
+      v := (CASE WHEN h.known_as = h.fingerprint THEN 'same_again' ELSE 'key_reused' END, h.known, '{}');
+    ELSIF EXISTS (SELECT 1 FROM unnest(h.lines) l WHERE l.fault <> '') THEN
+      SELECT t.lines[1]->>'fault', NULL, jsonb_build_object('lines', t.lines) INTO v
+        FROM (SELECT array_agg(told(l, l.fault)) AS lines FROM unnest(h.lines) l WHERE l.fault <> '') t;
+    END IF;
+    IF v IS NULL AND p_pay = 'wallet' THEN
+      k := array_position(wallets, h.wallet);
+      IF k IS NULL THEN
+        wallets := wallets || h.wallet;
+        spent := spent || 0::bigint;
+        k := cardinality(wallets);
+      END IF;
+      IF h.holds - spent[k] < h.total THEN
+        v := ('insufficient_funds', NULL, jsonb_build_object('balance', h.holds - spent[k], 'total', h.total,
+              'currency', h.currency));
+      END IF;
+    END IF;
+    IF v IS NULL AND cardinality(p_scarce) > 0 THEN
+      short := '[]';
+      FOREACH w IN ARRAY h.lines LOOP
+        k := array_position(p_scarce, w.listing_id);
+        IF k IS NOT NULL AND p_left[k] - coalesce(need[array_position(listings, w.listing_id)], 0) < w.quantity THEN
+          short := short || (told(w, 'sold_out') || jsonb_build_object('left',
+                     p_left[k] - coalesce(need[array_position(listings, w.listing_id)], 0)));
+        END IF;
+      END LOOP;
+      IF short <> '[]' THEN
+        v := ('sold_out', NULL, jsonb_build_object('lines', short));
+      END IF;
+    END IF;
+    IF v IS NULL THEN
+      v := ('bought', h.group_id, jsonb_build_object('total', h.total));
+      chosen := chosen || h;
+      keys := keys || (h.buyer || h.idem);
+      IF p_pay = 'wallet' THEN
+        k := array_position(wallets, h.wallet);
+        spent[k] := spent[k] + h.total;
+      END IF;
+      FOREACH w IN ARRAY h.lines LOOP
+        k := array_position(listings, w.listing_id);
+        IF k IS NULL THEN
+          listings := listings || w.listing_id;
+          need := need || w.quantity;
+          counted := counted || w.counted;
+        ELSE
+          need[k] := need[k] + w.quantity;
+        END IF;
+      END LOOP;
+    END IF;
+    verdicts := verdicts || v;
+  END LOOP;
+END $$;
+
+-- The rows of purchases whose units are found: paid from the wallet, or waiting for a card.
+CREATE FUNCTION orders.write_down(p_chosen orders.asked[], p_pay text) RETURNS void
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
   paid boolean := p_pay = 'wallet';
-  buyer uuid := p->>'buyer';
-  money char(3) := p->>'currency';
-  sellers uuid[] := ARRAY(SELECT DISTINCT w.seller_id FROM unnest(p_wanted) w ORDER BY 1);
   moment timestamptz := CASE WHEN paid THEN now() END;
 BEGIN
   INSERT INTO order_group (id, number, buyer_id, idem, fingerprint, funding_policy, total, currency, from_cart)
-    VALUES ((p->>'group')::uuid, p->>'number', buyer, p->>'idem', decode(p->>'fingerprint', 'hex'), p_pay,
-            p_total, money, coalesce((p->>'from_cart')::boolean, false));
+    SELECT h.group_id, h.number, h.buyer, h.idem, h.fingerprint, p_pay, h.total, h.currency, h.from_cart
+    FROM unnest(p_chosen) h;
   INSERT INTO orders (id, number, group_id, buyer_id, seller_id, state, total, currency, expires_at, paid_at,
                       delivered_at)
-    SELECT (p->'orders'->(array_position(sellers, w.seller_id) - 1)->>'id')::uuid,
-           p->'orders'->(array_position(sellers, w.seller_id) - 1)->>'number',
-           (p->>'group')::uuid, buyer, w.seller_id, CASE WHEN paid THEN 'DELIVERED' ELSE 'PENDING_PAYMENT' END,
-           sum(w.price * w.quantity), money, (p->>'until')::timestamptz, moment, moment
-    FROM unnest(p_wanted) w GROUP BY w.seller_id;
+    SELECT (h.parts->(w.part - 1)->>'id')::uuid, h.parts->(w.part - 1)->>'number', h.group_id, h.buyer,
+           w.seller_id, CASE WHEN paid THEN 'DELIVERED' ELSE 'PENDING_PAYMENT' END, w.total, h.currency, h.until,
+           moment, moment
+    FROM unnest(p_chosen) h, LATERAL (
+      SELECT l.part, l.seller_id, sum(l.price * l.quantity) AS total FROM unnest(h.lines) l GROUP BY 1, 2) w;
   INSERT INTO order_line (id, order_id, buyer_id, seller_id, listing_id, quantity, unit_price, total,
                           commission, currency, terms, delivery_state, escrow_state, release_at, delivered_at)
-    SELECT w.line_id, (p->'orders'->(array_position(sellers, w.seller_id) - 1)->>'id')::uuid, buyer,
-           w.seller_id, w.listing_id, w.quantity, w.price, w.price * w.quantity, w.commission, money, w.terms,
+    SELECT w.line_id, (h.parts->(w.part - 1)->>'id')::uuid, h.buyer, w.seller_id, w.listing_id, w.quantity,
+           w.price, w.price * w.quantity, w.commission, h.currency, w.terms,
            CASE WHEN paid THEN 'DELIVERED' ELSE 'RESERVED' END, CASE WHEN paid THEN 'HELD' ELSE 'EMPTY' END,
-           moment + make_interval(days => (p->>'protection_days')::int), moment
-    FROM unnest(p_wanted) w;
+           moment + make_interval(days => h.days), moment
+    FROM unnest(p_chosen) h, unnest(h.lines) w;
 END $$;
 
--- The rest of a paid and delivered group: entitlements, events, the buyer's cart, and the journals last.
-CREATE FUNCTION orders.hand_over(p_group uuid, p_funding text, p_actor text) RETURNS void
+-- Gives stock that was found to lines, which are in order of the listings and then of arrival, as the units are:
+-- held until p_until, or sold when that is NULL.
+CREATE FUNCTION orders.deal_out(p_lines uuid[], p_listings uuid[], p_quantities int[], p_counted boolean[],
+                                p_units uuid[], p_until timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
-  g order_group;
-  granted int;
-  wallet bigint;
+  held int := CASE WHEN p_until IS NULL THEN 0 ELSE 1 END;
+BEGIN
+  WITH lines AS (
+    SELECT t.id, t.quantity, sum(t.quantity) OVER (ORDER BY t.n)::int AS upto
+    FROM unnest(p_lines, p_quantities, p_counted) WITH ORDINALITY t(id, quantity, counted, n) WHERE NOT t.counted)
+  UPDATE inventory.stock_unit u SET state = CASE held WHEN 1 THEN 'RESERVED' ELSE 'SOLD' END, line_id = l.id,
+      reserved_until = p_until
+    FROM lines l, generate_series(l.upto - l.quantity + 1, l.upto) i WHERE u.id = p_units[i];
+  IF NOT true = ANY (p_counted) THEN RETURN; END IF;
+  UPDATE inventory.counted c SET on_hand = c.on_hand - t.copies, sold = c.sold + t.copies * (1 - held)
+    FROM (SELECT l.listing, sum(l.quantity)::int AS copies
+          FROM unnest(p_listings, p_quantities, p_counted) l(listing, quantity, counted)
+          WHERE l.counted GROUP BY l.listing) t
+    WHERE c.listing_id = t.listing;
+  IF held = 1 THEN
+    INSERT INTO inventory.hold (line_id, listing_id, seller_id, quantity, reserved_until)
+      SELECT t.id, t.listing, c.seller_id, t.quantity, p_until
+      FROM unnest(p_lines, p_listings, p_quantities, p_counted) t(id, listing, quantity, counted)
+      JOIN inventory.counted c ON c.listing_id = t.listing WHERE t.counted;
+  END IF;
+END $$;
+
+-- The rest of paid and delivered groups: entitlements, events, the buyers' carts, and the journals last.
+CREATE FUNCTION orders.hand_over(p_groups uuid[], p_actors text[], p_funding text) RETURNS void
+LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
+DECLARE
   l record;
+  n int;
 BEGIN
-  SELECT * INTO STRICT g FROM order_group WHERE id = p_group;
-  INSERT INTO delivery.entitlement (id, buyer_id, seller_id, listing_id, order_id, line_id, unit_id, title,
-                                    platform, region)
-    SELECT gen_random_uuid(), i.buyer_id, i.seller_id, i.listing_id, i.order_id, i.id, u.id,
-           i.terms->>'title', i.terms->>'platform', i.terms->>'region'
-    FROM orders o JOIN order_line i ON i.order_id = o.id JOIN inventory.stock_unit u ON u.line_id = i.id
-    WHERE o.group_id = p_group AND u.state = 'SOLD';
-  GET DIAGNOSTICS granted = ROW_COUNT;
-  IF granted <> (SELECT sum(i.quantity) FROM orders o JOIN order_line i ON i.order_id = o.id
-                 WHERE o.group_id = p_group) THEN
-    RAISE EXCEPTION 'group % would deliver % units', p_group, granted USING ERRCODE = '23514';
+  WITH lines AS (
+    SELECT g.n, g.actor, i.id, i.order_id, i.buyer_id, i.seller_id, i.listing_id, i.quantity, i.total, i.currency,
+           i.terms, (SELECT a.id FROM ledger.account a WHERE a.kind = 'wallet' AND a.owner = 'user:' || i.buyer_id
+             AND a.currency = i.currency) AS wallet
+    FROM unnest(p_groups, p_actors) WITH ORDINALITY g(id, actor, n)
+    JOIN orders o ON o.group_id = g.id JOIN order_line i ON i.order_id = o.id),
+  granted AS (
+    INSERT INTO delivery.entitlement (id, buyer_id, seller_id, listing_id, order_id, line_id, unit_id,
+                                      content_version, title, platform, region)
+      SELECT gen_random_uuid(), i.buyer_id, i.seller_id, i.listing_id, i.order_id, i.id, u.id, c.content_version,
+             i.terms->>'title', i.terms->>'platform', i.terms->>'region'
+      FROM lines i LEFT JOIN inventory.counted c ON c.listing_id = i.listing_id, LATERAL (
+        SELECT s.id FROM inventory.stock_unit s WHERE s.line_id = i.id AND s.state = 'SOLD'
+        UNION ALL SELECT NULL FROM generate_series(1, i.quantity) WHERE c.listing_id IS NOT NULL) u
+      RETURNING 1)
+  SELECT sum(i.quantity) AS units, (SELECT count(*) FROM granted) AS granted,
+         array_agg('buy:' || i.id ORDER BY i.n, i.id) AS idems, array_agg('line:' || i.id ORDER BY i.n, i.id) AS owners,
+         array_agg('order:' || i.order_id ORDER BY i.n, i.id) AS refs, array_agg(i.actor ORDER BY i.n, i.id) AS actors,
+         array_agg(i.currency::text ORDER BY i.n, i.id) AS currencies, array_agg(i.wallet ORDER BY i.n, i.id) AS wallets,
+         array_agg(i.total ORDER BY i.n, i.id) AS totals, array_agg(-i.total ORDER BY i.n, i.id) AS credits
+    INTO l FROM lines i;
+  IF l.granted IS DISTINCT FROM l.units THEN
+    RAISE EXCEPTION '% units of % would be delivered', l.granted, l.units USING ERRCODE = '23514';
   END IF;
-  PERFORM audit.record('order.delivered', 'order:' || o.id, p_actor, jsonb_build_object('group_id', p_group,
-            'buyer_id', o.buyer_id, 'seller_id', o.seller_id, 'funding', p_funding))
-    FROM orders o WHERE o.group_id = p_group ORDER BY o.id;
-  IF g.from_cart THEN
-    DELETE FROM cart_line c USING cart k, orders o, order_line i
-      WHERE k.user_id = g.buyer_id AND c.cart_id = k.id AND o.group_id = p_group AND i.order_id = o.id
-        AND c.listing_id = i.listing_id AND c.added_at <= g.created_at;
-  END IF;
-  wallet := ledger.open_account('wallet', 'user:' || g.buyer_id, g.currency);
-  FOR l IN SELECT i.id, i.order_id, i.total FROM orders o JOIN order_line i ON i.order_id = o.id
-           WHERE o.group_id = p_group ORDER BY i.id LOOP
-    PERFORM ledger.post('purchase', 'buy:' || l.id, 'order:' || l.order_id, p_actor,
-      ARRAY[wallet, ledger.open_account('escrow', 'line:' || l.id, g.currency)], ARRAY[l.total, -l.total]);
-  END LOOP;
+  PERFORM audit.record_many('order.delivered', array_agg('order:' || o.id ORDER BY g.n, o.id),
+      array_agg(g.actor ORDER BY g.n, o.id), array_agg(jsonb_build_object('group_id', o.group_id, 'buyer_id',
+        o.buyer_id, 'seller_id', o.seller_id, 'funding', p_funding) ORDER BY g.n, o.id))
+    FROM unnest(p_groups, p_actors) WITH ORDINALITY g(id, actor, n) JOIN orders o ON o.group_id = g.id;
+  DELETE FROM cart_line c USING order_group g, cart k, orders o, order_line i
+    WHERE g.id = ANY (p_groups) AND g.from_cart AND k.user_id = g.buyer_id AND c.cart_id = k.id
+      AND o.group_id = g.id AND i.order_id = o.id AND c.listing_id = i.listing_id AND c.added_at <= g.created_at;
+  n := cardinality(l.idems);
+  PERFORM ledger.post_many('purchase', l.idems, l.refs, l.actors,
+    ARRAY(SELECT generate_series(1, n)) || ARRAY(SELECT generate_series(1, n)),
+    l.wallets || ledger.open_accounts('escrow', l.owners, l.currencies), l.totals || l.credits);
 END $$;
 
--- Decides one purchase before writing anything, then writes all of it or nothing.
-CREATE FUNCTION orders.buy_one(p jsonb, p_pay text) RETURNS orders.verdict
-LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
-DECLARE
-  known record;
-  lines wanted[];
-  fault text;
-  total bigint;
-  holds bigint;
-  short jsonb;
-BEGIN
-  SELECT g.id, encode(g.fingerprint, 'hex') AS fingerprint INTO known FROM order_group g
-    WHERE g.buyer_id = (p->>'buyer')::uuid AND g.idem = p->>'idem';
-  IF FOUND THEN
-    RETURN (CASE WHEN known.fingerprint = p->>'fingerprint' THEN 'same_again' ELSE 'key_reused' END,
-            known.id, '{}')::verdict;
-  END IF;
-  lines := look(p, p_pay);
-  SELECT w.fault INTO fault FROM unnest(lines) w WHERE w.fault <> '' ORDER BY array_position(
-    ARRAY['unavailable', 'own_goods', 'region', 'too_many', 'currency', 'price_changed'], w.fault) LIMIT 1;
-  IF FOUND THEN
-    RETURN (fault, NULL, (SELECT jsonb_build_object('lines', jsonb_agg(
-      CASE WHEN w.fault = 'unavailable' THEN jsonb_build_object('listing_id', w.listing_id) ELSE w.facts END
-        || jsonb_build_object('fault', w.fault) ORDER BY w.listing_id))
-      FROM unnest(lines) w WHERE w.fault <> ''))::verdict;
-  END IF;
-  SELECT sum(w.price * w.quantity) INTO total FROM unnest(lines) w;
-  IF p_pay = 'wallet' THEN
-    SELECT b.amount INTO holds FROM ledger.balance b WHERE b.account_id = (
-      SELECT a.id FROM ledger.account a WHERE a.kind = 'wallet' AND a.owner = 'user:' || (p->>'buyer')
-        AND a.currency = (p->>'currency')::char(3)) FOR UPDATE;
-    IF coalesce(holds, 0) < total THEN
-      RETURN ('insufficient_funds', NULL, jsonb_build_object('balance', coalesce(holds, 0), 'total', total,
-              'currency', p->>'currency'))::verdict;
-    END IF;
-  END IF;
-  SELECT take_all(array_agg(w.listing_id), array_agg(w.line_id), array_agg(w.quantity),
-                  CASE p_pay WHEN 'wallet' THEN 'SOLD' ELSE 'RESERVED' END, (p->>'until')::timestamptz)
-    INTO short FROM unnest(lines) w;
-  IF short IS NOT NULL THEN
-    RETURN ('sold_out', NULL, (SELECT jsonb_build_object('lines', jsonb_agg(
-      w.facts || s || '{"fault": "sold_out"}')) FROM jsonb_array_elements(short) s
-      JOIN unnest(lines) w ON w.listing_id = (s->>'listing_id')::uuid))::verdict;
-  END IF;
-  PERFORM write_down(p, p_pay, lines, total);
-  IF p_pay = 'wallet' THEN
-    PERFORM hand_over((p->>'group')::uuid, 'wallet', p->>'actor');
-  END IF;
-  RETURN ('bought', (p->>'group')::uuid, jsonb_build_object('total', total))::verdict;
-END $$;
-
--- Listings whose last free unit is gone are shown as sold out; units others are just taking count as gone.
--- Never waits: a job repairs what this gets wrong.
+-- Listings whose last free unit or copy is gone are shown as sold out; units others are just taking count as
+-- gone. Never waits: a job repairs what this gets wrong.
 CREATE FUNCTION orders.note_empty(p_listings uuid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
@@ -319,71 +393,124 @@ DECLARE
   one uuid;
 BEGIN
   SELECT array_agg(l.id ORDER BY l.id) INTO low FROM catalog.listing l WHERE l.id = ANY (p_listings) AND l.in_stock
-    AND (SELECT count(*) FROM (SELECT 1 FROM inventory.stock_unit u
-           WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' LIMIT 64) t) < 64;
+    AND NOT EXISTS (SELECT 1 FROM inventory.stock_unit u
+      WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' OFFSET 63)
+    AND NOT EXISTS (SELECT 1 FROM inventory.counted c WHERE c.listing_id = l.id AND c.on_hand > 0);
   IF low IS NULL THEN RETURN; END IF;
   FOR one IN SELECT id FROM catalog.listing WHERE id = ANY (low) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED LOOP
     PERFORM 1 FROM inventory.stock_unit u WHERE u.listing_id = one AND u.state = 'AVAILABLE'
       LIMIT 1 FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
+    IF NOT FOUND AND NOT EXISTS (SELECT 1 FROM inventory.counted c WHERE c.listing_id = one AND c.on_hand > 0) THEN
       empty := empty || one;
     END IF;
   END LOOP;
-  UPDATE catalog.listing SET in_stock = false WHERE id = ANY (empty);
+  IF empty <> '{}' THEN
+    UPDATE catalog.listing SET in_stock = false WHERE id = ANY (empty);
+  END IF;
 END $$;
 
--- Purchases paid from the wallet. Wallets are locked first, in order; stock is never waited for.
-CREATE FUNCTION orders.buy(p_batch jsonb) RETURNS TABLE (n int, verdict text, group_id uuid, data jsonb)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+-- Finds and locks the stock of listings: the units, in order of the listings, and how much of each there is.
+CREATE FUNCTION orders.find(p_listings uuid[], p_need int[], p_counted boolean[], OUT units uuid[], OUT got int[])
+LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
-  p jsonb;
-  v verdict;
+  copies int[];
+BEGIN
+  IF true = ANY (p_counted) THEN
+    copies := inventory.find_copies(p_listings, p_need);
+  END IF;
+  SELECT f.units, f.got INTO units, got FROM inventory.find_units(p_listings,
+    ARRAY(SELECT CASE WHEN t.counted THEN 0 ELSE t.need END FROM unnest(p_need, p_counted) t(need, counted))) f;
+  IF copies IS NOT NULL THEN
+    got := ARRAY(SELECT CASE WHEN t.counted THEN t.copies ELSE t.got END
+      FROM unnest(got, copies, p_counted) t(got, copies, counted));
+  END IF;
+END $$;
+
+-- Decides all purchases of a call and writes those that can be. When stock is short of something, what was
+-- locked is let go and everything is decided again, knowing how much there is. A call that awaits a card has
+-- one purchase.
+CREATE FUNCTION orders.buy_all(p_batch jsonb, p_pay text, p_locked bigint[]) RETURNS orders.verdict[]
+LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
+DECLARE
+  everybody asked[] := look(p_batch, p_pay, p_locked);
+  d record;
+  f record;
+  scarce uuid[] := '{}';
+  there int[] := '{}';
+  k int;
+BEGIN
+  LOOP
+    d := decide(everybody, p_pay, scarce, there);
+    EXIT WHEN d.chosen = '{}';
+    BEGIN
+      f := find(d.listings, d.need, d.counted);
+      EXIT WHEN f.got = d.need;
+      RAISE EXCEPTION USING ERRCODE = 'FD001';  -- lets go of what was locked
+    EXCEPTION WHEN SQLSTATE 'FD001' THEN
+      FOR i IN 1 .. cardinality(d.listings) LOOP
+        IF f.got[i] < d.need[i] THEN
+          k := coalesce(array_position(scarce, d.listings[i]), cardinality(scarce) + 1);
+          scarce[k] := d.listings[i];
+          there[k] := f.got[i];
+        END IF;
+      END LOOP;
+    END;
+  END LOOP;
+  IF d.chosen <> '{}' THEN
+    PERFORM write_down(d.chosen, p_pay);
+    PERFORM deal_out(array_agg(l.line_id ORDER BY l.k, l.n), array_agg(l.listing_id ORDER BY l.k, l.n),
+        array_agg(l.quantity ORDER BY l.k, l.n), array_agg(l.counted ORDER BY l.k, l.n), f.units,
+        (d.chosen[1]).until)
+      FROM (SELECT w.*, h.n, array_position(d.listings, w.listing_id) AS k
+            FROM unnest(d.chosen) h, unnest(h.lines) w) l;
+    IF p_pay = 'wallet' THEN
+      PERFORM hand_over(array_agg(h.group_id ORDER BY h.n), array_agg(h.actor ORDER BY h.n), p_pay)
+        FROM unnest(d.chosen) h;
+    END IF;
+  END IF;
+  PERFORM note_empty(d.listings || scarce);
+  RETURN d.verdicts;
+END $$;
+
+-- Purchases paid from the wallet. Wallets are locked first, in order; stock units are never waited for.
+CREATE FUNCTION orders.buy(p_batch jsonb) RETURNS TABLE (n int, verdict text, group_id uuid, data jsonb)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
   wallets bigint[] := ARRAY(
-    SELECT (SELECT a.id FROM ledger.account a WHERE a.kind = 'wallet' AND a.owner = 'user:' || (x->>'buyer')
-              AND a.currency = (x->>'currency')::char(3))
-    FROM jsonb_array_elements(p_batch) x);
-  touched uuid[] := '{}';
+    SELECT a.id FROM jsonb_to_recordset(p_batch) AS x(buyer uuid, currency text)
+    JOIN ledger.account a ON a.kind = 'wallet' AND a.owner = 'user:' || x.buyer AND a.currency = x.currency::char(3));
 BEGIN
   PERFORM 1 FROM ledger.balance b WHERE b.account_id = ANY (wallets) ORDER BY b.account_id FOR UPDATE;
-  n := 0;
-  FOR p IN SELECT jsonb_array_elements(p_batch) LOOP
-    v := buy_one(p, 'wallet');
-    IF v.verdict IN ('bought', 'sold_out') THEN
-      touched := touched || ARRAY(SELECT (x->>'listing')::uuid FROM jsonb_array_elements(p->'lines') x);
-    END IF;
-    verdict := v.verdict; group_id := v.group_id; data := v.data;
-    RETURN NEXT;
-    n := n + 1;
-  END LOOP;
-  PERFORM note_empty(touched);
+  RETURN QUERY SELECT (v.place - 1)::int, v.verdict, v.group_id, v.data
+    FROM unnest(buy_all(p_batch, 'wallet', wallets)) WITH ORDINALITY v(verdict, group_id, data, place);
 END $$;
 
--- A purchase that waits for a card: its units are reserved, no money moves yet.
+-- A purchase that waits for a card: its stock is reserved, no money moves yet.
 CREATE FUNCTION orders.place(p jsonb) RETURNS orders.verdict
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   v verdict;
 BEGIN
-  v := buy_one(p, 'card');
+  SELECT (buy_all(jsonb_build_array(p), 'card', '{}'))[1].* INTO v;
   IF v.verdict = 'bought' THEN
     PERFORM audit.record('order.placed', 'order:' || o.id, p->>'actor', jsonb_build_object('group_id', v.group_id,
               'buyer_id', o.buyer_id, 'seller_id', o.seller_id))
       FROM orders o WHERE o.group_id = v.group_id ORDER BY o.id;
   END IF;
-  IF v.verdict IN ('bought', 'sold_out') THEN
-    PERFORM note_empty(ARRAY(SELECT (x->>'listing')::uuid FROM jsonb_array_elements(p->'lines') x));
-  END IF;
   RETURN v;
 END $$;
-
 -- The money of a card checkout is in the buyer's wallet (in this same transaction): pay and deliver.
 -- Answers delivered, already, cancelled, or sold_out (expired meanwhile, and the units are gone).
 CREATE FUNCTION orders.pay_group(p_group uuid, p_funding uuid, p_actor text DEFAULT 'stripe') RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   g order_group;
   is_now text;
   lines record;
+  f record;
 BEGIN
   SELECT * INTO STRICT g FROM order_group WHERE id = p_group FOR NO KEY UPDATE;
   PERFORM 1 FROM wallets.funding f WHERE f.id = p_funding AND f.group_id = p_group
@@ -394,16 +521,24 @@ BEGIN
   SELECT min(o.state) INTO is_now FROM orders o WHERE o.group_id = p_group;
   IF is_now = 'CANCELLED' THEN RETURN 'cancelled'; END IF;
   IF is_now NOT IN ('PENDING_PAYMENT', 'EXPIRED') THEN RETURN 'already'; END IF;
-  SELECT array_agg(i.listing_id ORDER BY i.listing_id) AS listings, array_agg(i.id ORDER BY i.listing_id) AS ids,
-         array_agg(i.quantity ORDER BY i.listing_id) AS quantities
-    INTO lines FROM orders o JOIN order_line i ON i.order_id = o.id WHERE o.group_id = p_group;
+  SELECT array_agg(i.id ORDER BY l.id) AS ids, array_agg(l.id ORDER BY l.id) AS listings,
+         array_agg(i.quantity ORDER BY l.id) AS quantities, array_agg(l.kind = 'article' ORDER BY l.id) AS counted
+    INTO lines FROM orders o JOIN order_line i ON i.order_id = o.id JOIN catalog.listing l ON l.id = i.listing_id
+    WHERE o.group_id = p_group;
   IF is_now = 'EXPIRED' THEN
-    IF take_all(lines.listings, lines.ids, lines.quantities, 'SOLD', NULL) IS NOT NULL THEN
+    BEGIN
+      f := find(lines.listings, lines.quantities, lines.counted);
+      IF f.got <> lines.quantities THEN
+        RAISE EXCEPTION USING ERRCODE = 'FD001';  -- lets go of what was locked
+      END IF;
+    EXCEPTION WHEN SQLSTATE 'FD001' THEN
       RETURN 'sold_out';
-    END IF;
+    END;
+    PERFORM deal_out(lines.ids, lines.listings, lines.quantities, lines.counted, f.units, NULL);
   ELSE
     UPDATE inventory.stock_unit u SET state = 'SOLD', reserved_until = NULL
       WHERE u.line_id = ANY (lines.ids) AND u.state = 'RESERVED';
+    PERFORM inventory.settle_holds(lines.ids, true);
   END IF;
   UPDATE order_line i SET delivery_state = 'DELIVERED', escrow_state = 'HELD', delivered_at = now(),
       release_at = now() + make_interval(days => (i.terms->>'protection_days')::int)
@@ -412,7 +547,7 @@ BEGIN
       closed_because = NULL
     WHERE o.group_id = p_group;
   PERFORM note_empty(lines.listings);
-  PERFORM hand_over(p_group, 'card', p_actor);
+  PERFORM hand_over(ARRAY[p_group], ARRAY[p_actor], 'card');
   RETURN 'delivered';
 END $$;
 
@@ -420,7 +555,8 @@ END $$;
 -- CANCELLED. Units go back to stock. Answers done, not_waiting, not_yet, under_way (looked at again in a
 -- while; the reservation is kept until then) or paid.
 CREATE FUNCTION orders.give_up(p_group uuid, p_state text, p_because text, p_actor text) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   due timestamptz;
   debit boolean;  -- a bank debit is under way; it may take days
@@ -443,6 +579,8 @@ BEGIN
       UPDATE inventory.stock_unit u SET reserved_until = due
         FROM orders o JOIN order_line i ON i.order_id = o.id
         WHERE o.group_id = p_group AND u.line_id = i.id AND u.state = 'RESERVED';
+      UPDATE inventory.hold h SET reserved_until = due
+        FROM orders o JOIN order_line i ON i.order_id = o.id WHERE o.group_id = p_group AND h.line_id = i.id;
       RETURN 'under_way';
     END IF;
   END IF;
@@ -451,6 +589,8 @@ BEGIN
     FROM orders o JOIN order_line i ON i.order_id = o.id
     WHERE o.group_id = p_group AND u.line_id = i.id AND u.state = 'RESERVED' RETURNING u.listing_id)
   SELECT array_agg(DISTINCT listing_id) INTO back FROM freed;
+  back := back || inventory.settle_holds(ARRAY(
+    SELECT i.id FROM orders o JOIN order_line i ON i.order_id = o.id WHERE o.group_id = p_group), false);
   PERFORM 1 FROM catalog.listing l WHERE l.id = ANY (back) AND NOT l.in_stock ORDER BY l.id FOR NO KEY UPDATE;
   UPDATE catalog.listing l SET in_stock = true WHERE l.id = ANY (back) AND NOT l.in_stock;
   UPDATE order_line i SET delivery_state = 'CANCELLED'
@@ -540,6 +680,29 @@ BEGIN
   RETURN lines;
 END $$;
 
+-- What purchases from the wallet were answered with, asked together: a row per line, `n` the place of its group.
+-- Only of groups that buyer bought, and only what never changes after: the first answer can be given again, the
+-- same to the byte, for ever.
+CREATE FUNCTION orders.as_bought(p_groups uuid[], p_buyers uuid[])
+RETURNS TABLE (
+  n bigint, group_id uuid, group_number text, buyer_id uuid, group_total bigint, currency text, at timestamptz,
+  order_id uuid, number text, seller_id uuid, order_total bigint, line_id uuid, listing_id uuid, quantity int,
+  unit_price bigint, line_total bigint, release_at timestamptz, terms jsonb, entitlements uuid[]
+) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+    SELECT k.n, g.id, g.number, g.buyer_id, g.total, g.currency::text, g.created_at,
+           o.id, o.number, o.seller_id, o.total, l.id, l.listing_id, l.quantity, l.unit_price, l.total,
+           l.release_at, l.terms,
+           ARRAY(SELECT e.id FROM delivery.entitlement e WHERE e.line_id = l.id ORDER BY e.id)
+    FROM unnest(p_groups, p_buyers) WITH ORDINALITY k(group_id, buyer_id, n)
+    JOIN order_group g ON g.id = k.group_id AND g.buyer_id = k.buyer_id AND g.funding_policy = 'wallet'
+    JOIN orders o ON o.group_id = g.id
+    JOIN order_line l ON l.order_id = o.id
+    ORDER BY k.n, o.id, l.id;
+END $$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA orders FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION orders.buy, orders.place, orders.pay_group, orders.give_up, orders.release,
+GRANT EXECUTE ON FUNCTION orders.as_bought, orders.buy, orders.place, orders.pay_group, orders.give_up, orders.release,
   orders.release_due, orders.mature_due, orders.region_fits TO fondaco_app;

@@ -1,4 +1,4 @@
-"""The library: everything delivered, and the key itself when its owner asks for it."""
+"""The library: everything delivered, and the key or article itself when its owner asks for it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,8 +18,9 @@ from fondaco.pages.listquery import Facet, FacetValue, ListQuery, ListSpec
 from fondaco.pages.render import Crumb
 from fondaco.vault import Vault
 
+THINGS = {"stocked_secret": "Key", "article": "Article"}
 SPEC = ListSpec("/library", facets=("key",), sizes=(24, 48, 96), views=("cards", "table"))
-# The revealed key's page: no cache keeps it, and no address tells of it. It holds no form.
+# The revealed secret's page: no cache keeps it, and no address tells of it. It holds no form.
 REVEALED = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
@@ -28,6 +29,7 @@ class Shelved:
     """One delivered thing as the library shows it."""
 
     href: str
+    thing: str  # "Key" or "Article"
     title: str
     platform: str
     region: str
@@ -42,6 +44,7 @@ def shelved(one: Entitlement) -> Shelved:
     tone, words = _mark(one)
     return Shelved(
         href=f"/library/{one.id}",
+        thing=THINGS[one.kind],
         title=one.title,
         platform=one.platform,
         region=catalog.region_name(one.region),
@@ -56,7 +59,8 @@ def shelved(one: Entitlement) -> Shelved:
 def _mark(one: Entitlement) -> tuple[str, str]:
     if one.revoked_at:
         return "bad", "Taken back"
-    return ("quiet", "Shown") if one.revealed_at else ("new", "Not shown yet")
+    shown, unseen = ("Opened", "Not opened yet") if one.kind == "article" else ("Shown", "Not shown yet")
+    return ("quiet", shown) if one.revealed_at else ("new", unseen)
 
 
 @get("/library", permit="library.own", include_in_schema=False)
@@ -74,7 +78,7 @@ async def library(request: Call) -> Response[Any]:
     )
     facet = Facet(
         "key",
-        "Key",
+        "State",
         [
             FacetValue("new", "Not shown yet", found.states["new"]),
             FacetValue("revealed", "Shown", found.states["revealed"]),
@@ -102,21 +106,26 @@ async def library_item(request: Call, entitlement_id: FromPath[UUID]) -> Respons
 
 @post("/library/{entitlement_id:uuid}/reveal", permit="library.reveal", include_in_schema=False)
 async def reveal(request: Call, entitlement_id: FromPath[UUID]) -> Response[Any]:
-    """The key, on this answer only."""
+    """The key or the article, on this answer only."""
+    as_bought = (await request.fields()).get("version") == "bought"
     found = await delivery.entitlement(request.db, request.viewer, entitlement_id)
     try:
-        secret = await delivery.reveal(request.db, request.part(Vault), request.viewer, entitlement_id)
+        secret = await delivery.reveal(
+            request.db, request.part(Vault), request.viewer, entitlement_id, as_bought=as_bought
+        )
     except NotFound:
         raise
     except Problem as problem:
         return await _item_page(request, found, problem)
     return await page(
         request,
-        "account/revealed.html",
+        "account/article.html" if found.entitlement.kind == "article" else "account/revealed.html",
         headers=REVEALED,
         item=found.entitlement,
         activation=found.activation,
         secret=secret.reveal().decode(),
+        version=found.bought_version if as_bought else found.newest_version,
+        bought_version=found.bought_version,
     )
 
 
@@ -137,6 +146,8 @@ async def _item_page(request: Call, found: EntitlementPage, problem: Problem | N
         region=catalog.region_name(one.region),
         usable=request.viewer.country is None or catalog.can_activate(one.region, request.viewer.country),
         reveals=[(r, device_words(r.user_agent)) for r in found.reveals],
+        bought_version=found.bought_version,
+        newest_version=found.newest_version,
         alert=problem.detail if problem else "",
     )
 

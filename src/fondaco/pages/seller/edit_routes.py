@@ -185,7 +185,7 @@ async def _page(
         here=LIST,
         crumbs=[Crumb("Listings", LIST), Crumb(listing.title)],
         listing=listing,
-        tabs=listing_tabs(listing, f"{LIST}/{listing_id}", stock.available),
+        tabs=listing_tabs(request.viewer, listing, f"{LIST}/{listing_id}", stock.available),
         stock=stock,
         given=shown,
         version=listing.version if version is None else version,

@@ -35,7 +35,7 @@ SORTS = {
 }
 SPEC = ListSpec(LIST, facets=("state", "stock"), sorts=SORTS, sizes=(25, 50, 100))
 NEW_FIELDS = (
-    *("title", "category", "platform", "region", "edition", "price", "summary", "description"),
+    *("kind", "title", "category", "platform", "region", "edition", "price", "summary", "description"),
     *("activation", "key_format", "max_per_order"),
 )
 
@@ -95,7 +95,7 @@ def _facets(states: dict[str, int]) -> list[Facet]:
 
 @get(f"{LIST}/new", permit="catalog.write", include_in_schema=False)
 async def new_listing(request: Call) -> Response[Any]:
-    start = {"edition": "Standard", "region": "GLOBAL", "max_per_order": "10", "category": ""}
+    start = {"kind": "stocked_secret", "edition": "Standard", "region": "GLOBAL", "max_per_order": "10"}
     return await _new_page(request, {name: start.get(name, "") for name in NEW_FIELDS})
 
 
@@ -119,6 +119,7 @@ async def _new_page(request: Call, given: dict[str, str], problem: Problem | Non
 async def create_listing(request: Call) -> Response[Any]:
     fields = await request.fields()
     given = {name: fields.get(name, "") for name in NEW_FIELDS}
+    given["kind"] = given["kind"] or "stocked_secret"
     currency = request.settings.currency
     faults: dict[str, str] = {}
     numbers = {
@@ -130,6 +131,9 @@ async def create_listing(request: Call) -> Response[Any]:
         made = await catalog.create_listing(request.db, request.viewer, **values)
     except Problem as problem:
         return await _new_page(request, given, with_faults(problem, faults))
+    if made.kind == "article":
+        said = "The draft is kept. Now write what buyers get."
+        return see_other(request, f"{LIST}/{made.id}/content", said=("good", said))
     return see_other(
         request, f"{LIST}/{made.id}/stock", said=("good", "The draft is kept. Now hand in its keys.")
     )

@@ -67,9 +67,9 @@ async def _steps(
         ),
         ("Create a listing", f"{HOME}/listings/new", "It stays a draft until you publish it.", bool(states)),
         (
-            "Hand in keys",
+            "Put it in stock",
             f"{HOME}/listings",
-            "Open a listing, then its stock: paste keys or send a file.",
+            "Open a listing, then its stock: paste keys or send a file. Of an article, say how many copies.",
             has_stock,
         ),
         ("Publish it", f"{HOME}/listings?state=DRAFT", "Buyers see it within seconds.", published > 0),

@@ -123,14 +123,16 @@ async def choices(request: Call) -> dict[str, Any]:
     }
 
 
-def listing_tabs(listing: OwnListing, current: str, available: int) -> list[dict[str, Any]]:
-    """The pages of one listing."""
+def listing_tabs(viewer: Viewer, listing: OwnListing, current: str, available: int) -> list[dict[str, Any]]:
+    """The pages of one listing. An article's content is for those who may write it."""
     own = f"{LIST}/{listing.id}"
     tabs: list[dict[str, Any]] = [
         {"label": "Listing", "href": own},
         {"label": "Stock", "href": f"{own}/stock", "count": available},
         {"label": "Orders", "href": f"{HOME}/orders?listing={listing.id}"},
     ]
+    if listing.kind == "article" and can(viewer, "catalog.write"):
+        tabs.insert(1, {"label": "Content", "href": f"{own}/content"})
     return [{**tab, "current": tab["href"] == current} for tab in tabs]
 
 

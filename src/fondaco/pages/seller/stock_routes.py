@@ -17,6 +17,7 @@ from fondaco.inventory import Batch
 from fondaco.pages.context import form_faults, form_status, fragment, page, see_other
 from fondaco.pages.listquery import Facet, FacetValue, ListSpec
 from fondaco.pages.render import Crumb, number
+from fondaco.pages.seller.article_routes import copies_page
 from fondaco.pages.seller.parts import HOME, LIST, can, desk, listing_tabs, read_query, read_whole
 from fondaco.vault import Vault
 
@@ -38,6 +39,8 @@ async def _stock_page(
 ) -> Response[Any]:
     db, viewer = request.db, request.viewer
     listing = await catalog.own_listing(db, viewer, listing_id)
+    if listing.kind == "article":
+        return await copies_page(request, listing, problem=problem)
     counts = await inventory.stock_counts(db, viewer, listing_id)
     batches = await inventory.batches(db, viewer, request.cursors, listing_id=listing_id, limit=10)
     errors, alert = form_faults(problem) if problem else ({}, "")
@@ -49,7 +52,7 @@ async def _stock_page(
         here=LIST,
         crumbs=[Crumb("Listings", LIST), Crumb(listing.title, f"{LIST}/{listing_id}"), Crumb("Stock")],
         listing=listing,
-        tabs=listing_tabs(listing, f"{LIST}/{listing_id}/stock", counts.available),
+        tabs=listing_tabs(viewer, listing, f"{LIST}/{listing_id}/stock", counts.available),
         counts=counts,
         batches=batches.items,
         keys=keys,
@@ -87,6 +90,8 @@ async def hand_in(request: Call, listing_id: FromPath[UUID]) -> Response[Any]:
 @get(f"{LIST}/{{listing_id:uuid}}/stock/withdraw", permit="stock.write", include_in_schema=False)
 async def ask_withdraw(request: Call, listing_id: FromPath[UUID]) -> Response[Any]:
     listing = await catalog.own_listing(request.db, request.viewer, listing_id)
+    if listing.kind == "article":  # its number is set, nothing is taken out
+        return see_other(request, f"{LIST}/{listing_id}/stock")
     counts = await inventory.stock_counts(request.db, request.viewer, listing_id)
     typed = request.query_params.get("n", "").strip()
     faults: dict[str, str] = {}

@@ -91,6 +91,7 @@ def _shown(request: Call, group: OrderGroup) -> dict[str, Any]:
     return {
         "group": group,
         "story": order_words.story(group),
+        "things": order_words.goods(group),
         "happened": order_words.happened(group),
         "cards": [
             {
@@ -103,6 +104,7 @@ def _shown(request: Call, group: OrderGroup) -> dict[str, Any]:
                     }
                     for line in order.lines
                 ],
+                "things": order_words.goods_of(order.lines),
                 "can_confirm": order_words.can_confirm(order),
                 "release_at": order_words.release_of(order),
             }
@@ -196,7 +198,8 @@ async def ask_cancel(request: Call, order_id: FromPath[UUID]) -> Response[Any]:
         request,
         "layouts/confirm.html",
         heading="Cancel this order?",
-        text=f"Nothing of {group.number} has been charged. Its keys go back on sale. This cannot be undone.",
+        text=f"Nothing of {group.number} has been charged. What was held goes back on sale. "
+        "This cannot be undone.",
         action=f"/orders/{group.id}/cancel",
         fields=[],
         confirm_label="Cancel the order",
@@ -223,15 +226,16 @@ async def cancel(request: Call, order_id: FromPath[UUID]) -> Redirect:
 async def ask_confirm(request: Call, order_id: FromPath[UUID]) -> Response[Any]:
     group = await orders.own_order_group(request.db, request.viewer, order_id)
     chosen = next((o for o in group.orders if o.id == order_id), group.orders[0])
+    things = order_words.goods_of(chosen.lines)
     return await page(
         request,
         "layouts/confirm.html",
-        heading="Do your keys work?",
+        heading=things.question,
         text=f"The money for {chosen.number} then goes to {chosen.seller} and your protection for it ends. "
         "This cannot be undone. Say nothing and it goes there by itself when the protection ends.",
         action=f"/orders/{chosen.id}/confirm",
         fields=[],
-        confirm_label="Yes, they work",
+        confirm_label=things.answer,
         danger=False,
         back_href=f"/orders/{group.id}",
     )

@@ -1,5 +1,6 @@
 """How a purchase stands, in the buyer's words: one story per state, and what happened so far."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,42 @@ from fondaco.orders import Order, OrderGroup, OrderLine
 from fondaco.pages.render import format_money, plural
 
 _CLOSED = ("EXPIRED", "CANCELLED")
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """What was bought, in the buyer's words."""
+
+    one: str
+    many: str
+    open: str
+    icon: str
+    question: str
+    answer: str
+
+
+_GOODS = {
+    "stocked_secret": Goods(
+        "key", "keys", "Open your keys", "key-round", "Do your keys work?", "Yes, they work"
+    ),
+    "article": Goods(
+        "article", "articles", "Open your article", "book-open", "Is it what was promised?", "Yes, it is"
+    ),
+}
+_MIXED = Goods(
+    "thing", "things", "Open your library", "library", "Is everything as promised?", "Yes, everything is"
+)
+
+
+def goods_of(lines: Iterable[OrderLine]) -> Goods:
+    """The words for lines that may be of one kind or of several."""
+    kinds = {line.kind for line in lines}
+    return _GOODS[kinds.pop()] if len(kinds) == 1 else _MIXED
+
+
+def goods(group: OrderGroup) -> Goods:
+    """The words for all of a purchase."""
+    return goods_of(line for order in group.orders for line in order.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +79,16 @@ def story(group: OrderGroup) -> Story:
     if group.state == "REFUNDED":
         where = "your wallet" if group.pay_with == "wallet" else "where you paid from"
         return Story("quiet", "Refunded", f"Your money was returned to {where}.", 3, live=False)
+    count = sum(line.quantity for order in group.orders for line in order.lines)
+    things = goods(group)
     if group.state == "COMPLETED":
-        words = "You have your keys, and the money went to the seller. They stay in your library."
+        words = f"You have your {things.many}, and the money went to the seller. They stay in your library."
         return Story("good", "Completed", words, 3, live=False)
-    keys = sum(line.quantity for order in group.orders for line in order.lines)
-    are = "is" if keys == 1 else "are"
+    they_are = f"{plural(count, things.one, things.many)} {'is' if count == 1 else 'are'}"
     return Story(
         "good",
         "Delivered",
-        f"{plural(keys, 'key')} {are} in your library. Your money is protected until you confirm.",
+        f"{they_are} in your library. Your money is protected until you confirm.",
         3,
         live=False,
     )
@@ -59,7 +97,8 @@ def story(group: OrderGroup) -> Story:
 def _waiting(group: OrderGroup) -> Story:
     payment = group.payment
     until = next((o.expires_at for o in group.orders if o.expires_at), None)
-    kept = f" Your keys are kept for you until {until:%H:%M} UTC." if until else ""
+    many = goods(group).many
+    kept = f" Your {many} are kept for you until {until:%H:%M} UTC." if until else ""
     if payment and payment.state == "FAILED":
         words = f"{payment.failure or 'The bank refused it.'} Nothing was charged. You can order again."
         return Story("bad", "The payment did not go through", words, 1, live=True, can_repeat=True)
@@ -68,14 +107,14 @@ def _waiting(group: OrderGroup) -> Story:
         return Story("quiet", "Not paid", words, 1, live=True, can_repeat=True)
     if payment and payment.state == "PROCESSING" and not payment.url:
         words = (
-            "Your bank is moving the money. With some ways to pay this takes days. Your keys stay reserved "
-            "and are delivered by themselves when it arrives; we write to you then."
+            f"Your bank is moving the money. With some ways to pay this takes days. Your {many} stay "
+            "reserved and are delivered by themselves when it arrives; we write to you then."
         )
         return Story("busy", "Your bank is confirming the payment", words, 1, live=True)
     return Story(
         "wait",
         "Waiting for your payment",
-        f"Nothing has been charged yet.{kept} Once you have paid, this page shows your keys by itself.",
+        f"Nothing has been charged yet.{kept} Once you have paid, this page shows your {many} by itself.",
         1,
         live=True,
         can_pay=True,
@@ -91,13 +130,13 @@ def _closed(group: OrderGroup) -> Story:
             words = f"Your payment came too late for this order. {amount} went back to where you paid from."
             return Story("quiet", "Your money was returned", words, 1, live=False, can_repeat=True)
         words = (
-            f"Your payment of {amount} came after this order was closed, and the keys could not be kept. "
-            "It goes back to where you paid from by itself; banks take 5 to 10 days to show it."
+            f"Your payment of {amount} came after this order was closed, and the {goods(group).many} could "
+            "not be kept. It goes back to where you paid from by itself; banks take 5 to 10 days to show it."
         )
         return Story("busy", "Your money is on its way back", words, 1, live=True, can_repeat=True)
     because = next((o.closed_because for o in group.orders if o.closed_because), None)
     if group.state == "EXPIRED":
-        words = "It was not paid in time, so the keys went back on sale. Nothing was charged."
+        words = f"It was not paid in time, so the {goods(group).many} went back on sale. Nothing was charged."
         return Story("quiet", "Expired", words, 1, live=False, can_repeat=True)
     words = f"{because[0].upper()}{because[1:]}. Nothing was charged." if because else "Nothing was charged."
     return Story("quiet", "Cancelled", words, 1, live=False, can_repeat=True)
@@ -110,9 +149,10 @@ def happened(group: OrderGroup) -> list[dict[str, Any]]:
     ]
     for order in group.orders:
         who = order.seller if len(group.orders) > 1 else ""
+        things = goods_of(order.lines)
         steps = (
             ("credit-card", order.paid_at, "Payment received, kept in escrow"),
-            ("key-round", order.delivered_at, "Keys delivered to your library"),
+            (things.icon, order.delivered_at, f"{things.many.capitalize()} delivered to your library"),
             ("shield-check", order.completed_at, "Completed: the seller is paid"),
         )
         found += [

@@ -7,11 +7,13 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from fondaco import catalog, sellers
-from fondaco.catalog import ListingPage
+from fondaco.catalog import Kept, ListingPage
+from fondaco.core.ids import parse_uuid
 from fondaco.core.pagination import BadCursor
 from fondaco.core.problem import NotFound
 from fondaco.core.web import Call
-from fondaco.pages.context import page, see_other
+from fondaco.pages.context import see_other
+from fondaco.pages.kept import Shown, kept_page, shown_page
 from fondaco.pages.listquery import ListQuery
 from fondaco.pages.render import Crumb
 from fondaco.pages.richtext import plain_text
@@ -32,26 +34,31 @@ MAX_QUANTITY_SHOWN = 100
 @get("/", permit="public.see", include_in_schema=False)
 async def front(request: Call) -> Response[Any]:
     """The promise, the shelves, what is bought most and what is new."""
-    popular = await _shelf(request, "popular")
-    newest = await _shelf(request, "newest")
+    return await kept_page(request, "", "storefront/front.html", lambda: _front(request))
+
+
+async def _front(request: Call) -> Shown:
+    popular, newest = [
+        await catalog.shelf(
+            request.db, request.cursors, catalog.BrowseQuery(sort=sort, in_stock=True, limit=ON_FRONT)
+        )
+        for sort in ("popular", "newest")
+    ]
+    every = catalog.BrowseQuery(in_stock=True)
+    counts, good_for_s = await catalog.counts_kept(request.part(Kept), request.db, every)
     shelves = [
         {"name": c.name, "href": f"/c/{c.slug}", "icon": SHELF_ICONS.get(c.slug, "key-round")}
-        for c in await catalog.categories(request.db)
+        for c in await catalog.categories_kept(request.part(Kept), request.db)
     ]
-    return await page(
-        request,
-        "storefront/front.html",
-        popular=items(popular.items),
-        newest=items(newest.items),
-        total=popular.total_text,
-        shelves=shelves,
-        protection_days=request.settings.protection_days,
-    )
-
-
-async def _shelf(request: Call, sort: str) -> catalog.BrowseResult:
-    wanted = catalog.BrowseQuery(sort=sort, in_stock=True, limit=ON_FRONT)
-    return await catalog.browse(request.db, request.cursors, wanted)
+    context = {
+        "popular": items(popular.items),
+        "newest": items(newest.items),
+        "total": counts.total_text,
+        "shelves": shelves,
+        "protection_days": request.settings.protection_days,
+    }
+    cards = [*popular.items, *newest.items]
+    return Shown(context, [cards, counts.total_text, shelves], cards, good_for_s=good_for_s)
 
 
 @get("/browse", permit="public.see", include_in_schema=False)
@@ -65,7 +72,8 @@ async def browse(request: Call) -> Response[Any]:
 @get("/c/{slug:str}", permit="public.see", include_in_schema=False)
 async def shelf(request: Call, slug: FromPath[str]) -> Response[Any]:
     """One category."""
-    name = next((c.name for c in await catalog.categories(request.db) if c.slug == slug), None)
+    shelves = await catalog.categories_kept(request.part(Kept), request.db)
+    name = next((c.name for c in shelves if c.slug == slug), None)
     if name is None:
         raise NotFound()
     query = ListQuery.parse(shop_spec(f"/c/{slug}", "category"), request.query_params.multi_items())
@@ -76,18 +84,19 @@ async def shelf(request: Call, slug: FromPath[str]) -> Response[Any]:
 async def _list_page(
     request: Call, query: ListQuery, heading: str, crumbs: list[Crumb], *, category: str | None = None
 ) -> Response[Any]:
+    async def show() -> Shown:
+        found, good_for_s = await shop_list(request, query, category=category)
+        context = {"heading": heading, "crumbs": crumbs, **_list_context(request, query, found)}
+        return Shown(context, [heading, found], found.items, crumbs, query.q, good_for_s)
+
     try:
-        found = await shop_list(request, query, category=category)
+        return await kept_page(request, _key(query), "storefront/browse.html", show)
     except BadCursor:
         return _first_page(request, query)
-    return await page(
-        request,
-        "storefront/browse.html",
-        heading=heading,
-        crumbs=crumbs,
-        search=query.q,
-        **_list_context(request, query, found),
-    )
+
+
+def _key(query: ListQuery) -> tuple[object, ...]:
+    return (query.spec.path, *query.pairs())
 
 
 def _list_context(request: Call, query: ListQuery, found: catalog.BrowseResult) -> dict[str, Any]:
@@ -107,35 +116,41 @@ def _first_page(request: Call, query: ListQuery) -> Redirect:
 @get("/l/{slug:str}", permit="public.see", include_in_schema=False)
 async def listing(request: Call, slug: FromPath[str]) -> Response[Any]:
     """One listing: what it is, where it works, what it costs, who sells it."""
+    if parse_uuid(slug):
+        found = await catalog.listing_page(request.db, slug, request.viewer)
+        return Redirect(f"/l/{found.card.slug}", status_code=301)
+    template = "storefront/listing.html"
+    if request.viewer.seller_id:  # its own listing, or one that is not on sale, is seen so by its store alone
+        return await shown_page(request, template, lambda: _listing(request, slug))
+    return await kept_page(request, (slug, request.viewer.country), template, lambda: _listing(request, slug))
+
+
+async def _listing(request: Call, slug: str) -> Shown:
     found = await catalog.listing_page(request.db, slug, request.viewer)
     card = found.card
-    if slug != card.slug:
-        return Redirect(f"/l/{card.slug}", status_code=301)
-    return await page(
-        request,
-        "storefront/listing.html",
-        found=found,
-        card=card,
-        item=item(card),
-        tone=stock_tone(card.stock),
-        most=min(card.max_per_order, card.stock.left or MAX_QUANTITY_SHOWN),
-        region=region_notice(request, found),
-        offers=items(found.offers),
-        related=items(await catalog.related(request.db, card.id, 5)),
-        described=card.summary or plain_text(found.description, 160),
-        protection_days=request.settings.protection_days,
-        crumbs=[
-            Crumb("Home", "/"),
-            Crumb(card.category_name, f"/c/{card.category}"),
-            Crumb(card.title),
-        ],
-    )
+    related = await catalog.related(request.db, card.id, 5)
+    crumbs = [Crumb("Home", "/"), Crumb(card.category_name, f"/c/{card.category}"), Crumb(card.title)]
+    context = {
+        "found": found,
+        "card": card,
+        "item": item(card),
+        "tone": stock_tone(card.stock),
+        "most": min(card.max_per_order, card.stock.left or MAX_QUANTITY_SHOWN),
+        "region": region_notice(request, found),
+        "offers": items(found.offers),
+        "related": items(related),
+        "described": card.summary or plain_text(found.description, 160),
+        "protection_days": request.settings.protection_days,
+    }
+    return Shown(context, [found, related], [card, *found.offers, *related], crumbs)
 
 
 def region_notice(request: Call, found: ListingPage) -> tuple[str, str]:
-    """Tone and words: whether a key works where the viewer lives."""
+    """Tone and words: whether it works where the viewer lives."""
     card, country = found.card, request.viewer.country
     if card.region == "GLOBAL":
+        if card.kind == "article":
+            return "good", "Can be read everywhere."
         return "good", "Works everywhere: this key has no region lock."
     if country is None:
         return "wait", f"Works in region {card.region_name} only. Check that this is where you live."
@@ -148,20 +163,23 @@ def region_notice(request: Call, found: ListingPage) -> tuple[str, str]:
 @get("/s/{slug:str}", permit="public.see", include_in_schema=False)
 async def store(request: Call, slug: FromPath[str]) -> Response[Any]:
     """One store: who they are, and all they sell."""
-    found = await sellers.store_by_slug(request.db, slug)
-    query = ListQuery.parse(shop_spec(f"/s/{found.slug}", "seller"), request.query_params.multi_items())
+    query = ListQuery.parse(shop_spec(f"/s/{slug}", "seller"), request.query_params.multi_items())
+
+    async def show() -> Shown:
+        found = await sellers.store_by_slug(request.db, slug)
+        shown, good_for_s = await shop_list(request, query, seller=found.slug)
+        crumbs = [Crumb("Home", "/"), Crumb("All listings", "/browse"), Crumb(found.name)]
+        context = {
+            "store": found,
+            "country": catalog.region_name(found.country),
+            **_list_context(request, query, shown),
+        }
+        return Shown(context, [found, shown], shown.items, crumbs, good_for_s=good_for_s)
+
     try:
-        shown = await shop_list(request, query, seller=found.slug)
+        return await kept_page(request, _key(query), "storefront/store.html", show)
     except BadCursor:
         return _first_page(request, query)
-    return await page(
-        request,
-        "storefront/store.html",
-        store=found,
-        country=catalog.region_name(found.country),
-        crumbs=[Crumb("Home", "/"), Crumb("All listings", "/browse"), Crumb(found.name)],
-        **_list_context(request, query, shown),
-    )
 
 
 routes = [front, browse, shelf, listing, store]

@@ -47,6 +47,9 @@ on("click", "[data-copy]", async (button) => {
   }
 });
 
+// Print: the browser's own dialog.
+on("click", "[data-print]", () => print());
+
 // Dialogs: a link to a confirmation page opens the same question in place.
 on("click", "[data-dialog]", (opener, event) => {
   const dialog = document.getElementById(opener.dataset.dialog);
