@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fondaco.core.clock import now
-from fondaco.core.db import Database
+from fondaco.core.db import SYSTEM, Database
 from fondaco.settings import BadSettings, Settings, load
 
 State = Literal["ok", "note", "fault"]
@@ -82,6 +82,7 @@ async def examine(settings: Settings) -> list[Finding]:
     checks: Sequence[tuple[str, Callable[[Settings], Awaitable[list[Finding]]]]] = (
         ("database", check_database),
         ("database_direct_url", check_direct),
+        ("checks", check_checks),
         ("vault", check_vault),
         ("stripe", check_stripe),
         ("mail", check_mail),
@@ -222,6 +223,34 @@ async def check_direct(settings: Settings) -> list[Finding]:
     finally:
         await connection.close()
     return [Finding("database_direct_url", "ok", "reaches the server itself")]
+
+
+async def check_checks(settings: Settings) -> list[Finding]:
+    """What the checks that run by themselves have found."""
+    from fondaco import checks
+
+    db = Database(settings.database_url.get_secret_value(), size=2, pooled=settings.database_pooled)
+    try:
+        await db.open()
+    except Exception:
+        return []  # told by the database's own check
+    try:
+        found = await checks.summary(db, SYSTEM)
+        faults = await checks.open_faults(db, SYSTEM, limit=5)
+    except asyncpg.PostgresError:
+        return []
+    finally:
+        await db.close()
+    if faults:
+        first = "; ".join(f"{f.name} {f.place} {f.words}" for f in faults)
+        more = f" and {found.open - len(faults)} more" if found.open > len(faults) else ""
+        return [fault("checks", f"{first}{more}. The console's page Checks has them all.")]
+    if found.minute is None or found.minute.ended_at is None:
+        return [Finding("checks", "note", "nothing was looked at yet: has a worker run?")]
+    age = max(0, int((now() - found.minute.ended_at).total_seconds()))
+    if age > 600:
+        return [Finding("checks", "note", f"the last one was {age // 60} minutes ago: is a worker running?")]
+    return [Finding("checks", "ok", f"nothing wrong was found, last looked {age} s ago")]
 
 
 async def check_vault(settings: Settings) -> list[Finding]:

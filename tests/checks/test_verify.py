@@ -3,6 +3,7 @@
 import asyncpg
 import pytest
 
+from fondaco import audit
 from fondaco.checks import verify_all
 from fondaco.embedded import Endpoints
 from fondaco.orders.combiner import Combiner
@@ -81,6 +82,65 @@ TAMPERING = {
         "I27",
         "no state of its machine",
     ),
+    "a line of another store than its order": (
+        "UPDATE orders.order_line SET seller_id = (SELECT min(id::text)::uuid FROM sellers.seller s "
+        "WHERE s.id <> order_line.seller_id)",
+        "I30",
+        "another seller",
+    ),
+    "a payment of another buyer than its order": (
+        "UPDATE wallets.funding SET user_id = (SELECT min(id::text)::uuid FROM identity.users u "
+        "WHERE u.id <> funding.user_id AND u.id <> (SELECT buyer_id FROM orders.order_group g "
+        "WHERE g.id = funding.group_id)) WHERE group_id IS NOT NULL",
+        "I30",
+        "another buyer",
+    ),
+    "a guard switched off": ("SELECT 1", "I35", "switched off"),
+    "a wall taken down": (
+        "ALTER TABLE orders.orders DISABLE ROW LEVEL SECURITY",
+        "I35",
+        "a wall",
+    ),
+    "an act that left no word": (
+        "DELETE FROM audit.event WHERE kind = 'order.delivered'",
+        "I26",
+        "order.delivered",
+    ),
+    "a block that was changed": ("UPDATE audit.block SET root = sha256('x')", "I25", "was changed"),
+    "a block that is gone": ("DELETE FROM audit.block WHERE number = 1", "I25", "is missing"),
+    "a job whose worker died": (
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, status) VALUES ('default', 'a.b', 'doing'); "
+        "INSERT INTO procrastinate_events (job_id, type, at) SELECT max(id), 'started', "
+        "now() - interval '2 minutes' FROM procrastinate_jobs",
+        "I24",
+        "without a living worker",
+    ),
+    "a job nobody takes": (
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, scheduled_at) "
+        "VALUES ('default', 'a.b', now() - interval '1 hour')",
+        "I24",
+        "no worker takes it",
+    ),
+    "a job given up": (
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, status) VALUES ('default', 'a.b', 'failed')",
+        "I24",
+        "given up",
+    ),
+    "commission that was never earned": (
+        "UPDATE ledger.balance SET amount = amount + 1 WHERE account_id = "
+        "(SELECT id FROM ledger.account WHERE kind = 'wallet' LIMIT 1); "
+        "INSERT INTO ledger.account (kind, owner, currency, slots) "
+        "VALUES ('commission', 'platform', 'EUR', 1); "
+        "INSERT INTO ledger.balance (account_id, slot, currency, side, amount) "
+        "SELECT max(id), 0, 'EUR', -1, 5 FROM ledger.account",
+        "I34",
+        "commission",
+    ),
+    "money the provider never sent": (
+        "UPDATE wallets.funding SET amount = amount + 1 WHERE state = 'SUCCEEDED'",
+        "I17",
+        "provider's account",
+    ),
     "an amount in the books": ("UPDATE ledger.balance SET amount = amount + 1", "I03", "the entries say"),
 }
 TABLES = (
@@ -92,6 +152,9 @@ TABLES = (
     "wallets.funding",
     "catalog.listing",
     "ledger.balance",
+    "ledger.account",
+    "audit.event",
+    "audit.block",
 )
 
 
@@ -106,6 +169,8 @@ async def marketplace(till: Till) -> None:
     await place(till.db, other, shop.wish(1))
     await till.paid_top_up(buyer)
     await till.top_up(other)
+    await audit.seal(till.db, till.settings)
+    await give_money(till.db, other.user(), 100)
 
 
 async def test_a_marketplace_in_every_state_has_no_fault(till: Till) -> None:

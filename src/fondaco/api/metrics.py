@@ -1,14 +1,27 @@
-"""Numbers for monitoring: requests of this process, and what waits in the database."""
+"""Numbers for monitoring: requests answered by all processes of this server, what waits in the database.
 
+Counters of several processes live in files of one folder (`up.counts`); each process reads them all.
+"""
+
+import contextlib
+import os
 import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
+from fondaco import checks
 from fondaco.api.answers import parts_of
+from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Database
 
-REGISTRY = CollectorRegistry()
+REGISTRY = CollectorRegistry()  # what is counted
+PRESENT = CollectorRegistry()  # what is asked when somebody wants to know
 REQUESTS = Counter("fondaco_requests", "Requests answered.", ["route", "method", "status"], registry=REGISTRY)
 SECONDS = Histogram(
     "fondaco_request_seconds",
@@ -17,9 +30,19 @@ SECONDS = Histogram(
     registry=REGISTRY,
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-WAITING = Gauge("fondaco_waiting", "Rows that await work.", ["what"], registry=REGISTRY)
-OLDEST = Gauge("fondaco_oldest_waiting_seconds", "Age of the oldest of them.", ["what"], registry=REGISTRY)
-FAILED = Gauge("fondaco_failed", "Rows a person must look at.", ["what"], registry=REGISTRY)
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+WAITING = Gauge("fondaco_waiting", "Rows that await work.", ["what"], registry=PRESENT)
+OLDEST = Gauge("fondaco_oldest_waiting_seconds", "Age of the oldest of them.", ["what"], registry=PRESENT)
+FAULTS = Gauge(
+    "fondaco_check_faults", "Faults the checks have found and that are still there.", registry=PRESENT
+)
+LOOKED = Gauge(
+    "fondaco_check_age_seconds", "Since the last finished run of the checks.", ["kind"], registry=PRESENT
+)
+MEMORY = Gauge(
+    "fondaco_web_memory_bytes", "Resident memory of each web process here.", ["pid"], registry=PRESENT
+)
+FAILED = Gauge("fondaco_failed", "Rows a person must look at.", ["what"], registry=PRESENT)
 
 _QUEUES = """
 SELECT 'jobs' AS what,
@@ -76,4 +99,50 @@ async def render(db: Database) -> bytes:
         WAITING.labels(row["what"]).set(row["waiting"])
         OLDEST.labels(row["what"]).set(row["oldest"])
         FAILED.labels(row["what"]).set(row["failed"])
-    return generate_latest(REGISTRY)
+    await _checks(db)
+    MEMORY.clear()
+    for pid, size in memory().items():
+        MEMORY.labels(pid).set(size)
+    return generate_latest(_counted()) + generate_latest(PRESENT)
+
+
+class _Together:
+    """The counters of all processes that share the folder, those that have ended too."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(file) for kind in ("counter", "histogram") for file in self._folder.glob(f"{kind}_*.db")]
+        return MultiProcessCollector.merge(files)
+
+
+def _counted() -> CollectorRegistry:
+    folder = os.environ.get(SHARED)
+    if not folder:
+        return REGISTRY
+    together = CollectorRegistry()
+    together.register(cast(Collector, _Together(Path(folder))))
+    return together
+
+
+def memory() -> dict[int, int]:
+    """Resident bytes of each web process of this server by its number; none where the system hides them."""
+    folder = os.environ.get(SHARED)
+    pids = {os.getpid()}
+    if folder:
+        pids |= {int(file.stem.rpartition("_")[2]) for file in Path(folder).glob("counter_*.db")}
+    sizes: dict[int, int] = {}
+    for pid in sorted(pids):
+        with contextlib.suppress(OSError):  # it has ended
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            sizes[pid] = pages * os.sysconf("SC_PAGE_SIZE")
+    return sizes
+
+
+async def _checks(db: Database) -> None:
+    stands = await checks.summary(db, SYSTEM)
+    FAULTS.set(stands.open)
+    for run in (stands.minute, stands.full):
+        if run and run.ended_at:
+            LOOKED.labels(run.kind).set(max(0, (now() - run.ended_at).total_seconds()))

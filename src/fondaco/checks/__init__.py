@@ -7,7 +7,7 @@ views, takes one processor, and gives up what takes too long: it never stands in
 
 from fondaco.checks.ground import plaintext
 from fondaco.checks.model import ELSEWHERE, INVARIANTS, OpenFault, Run, Summary
-from fondaco.checks.reads import ask_for_full_run, list_faults, list_runs, open_faults, summary
+from fondaco.checks.reads import RunUnderWay, ask_for_full_run, list_faults, list_runs, open_faults, summary
 from fondaco.checks.running import every_minute, full_run, verify_all
 from fondaco.core.checking import Fault
 
@@ -17,6 +17,7 @@ __all__ = [
     "Fault",
     "OpenFault",
     "Run",
+    "RunUnderWay",
     "Summary",
     "ask_for_full_run",
     "every_minute",

@@ -192,7 +192,7 @@ _STATES = {
 STATES: tuple[Check, ...] = tuple(
     Check(
         "I27",
-        f"{table} {{id}}",
+        f"{column} of {table} {{id}}",
         "is {state}, which is no state of its machine",
         f"""SELECT id, {column} AS state FROM {table} t WHERE NOT EXISTS (
               SELECT 1 FROM core.edge e WHERE e.machine = '{machine}' AND e.target = t.{column})""",

@@ -53,6 +53,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "console.replay": _staff("ops", "admin"),
     "console.ledger": _staff("finance", "admin", "auditor"),
     "console.audit": _staff("admin", "auditor"),
+    "console.checks": _staff("ops", "admin", "auditor"),
     "console.moderate": _staff("ops", "admin"),
     "console.cancel_order": _staff("support", "ops", "admin"),
     "console.roles": _staff("admin"),

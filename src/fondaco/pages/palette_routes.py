@@ -34,6 +34,7 @@ _PAGES = (
     ("Inbox", "/console/inbox", "console.inbox"),
     ("Mails", "/console/mails", "console.mails"),
     ("Audit log", "/console/audit", "console.audit"),
+    ("Checks", "/console/checks", "console.checks"),
 )
 
 

@@ -33,6 +33,7 @@ PAGES = {
     "/console/mails": "console.mails",
     "/console/audit": "console.audit",
     "/console/audit/blocks": "console.audit",
+    "/console/checks": "console.checks",
 }
 ROLES = ("support", "ops", "finance", "admin", "auditor")
 
@@ -106,6 +107,7 @@ async def test_an_empty_marketplace_says_so(desk: Desk) -> None:
         "/console/inbox": "No events yet",
         "/console/mails": "No mails yet",
         "/console/audit/blocks": "No blocks yet",
+        "/console/checks": "Nothing was looked at yet",
     }.items():
         assert words in await desk.get(path), path
 

@@ -50,6 +50,7 @@ _NAV: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Inbox", "/console/inbox", "inbox", "console.inbox"),
             ("Mails", "/console/mails", "mail", "console.mails"),
             ("Audit log", "/console/audit", "scroll-text", "console.audit"),
+            ("Checks", "/console/checks", "shield-check", "console.checks"),
         ),
     ),
 )
