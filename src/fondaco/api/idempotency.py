@@ -3,10 +3,14 @@
 Kept are answers that did something (2xx, 3xx), for a day. A call that was refused changed nothing and
 leaves its key free; so does one that broke. Of answers that hold a secret (routes with `secret=True`)
 only the fact is kept: a repeat answers 409 `already_done`.
+
+A route whose verb is itself done once per key (its `keeps_key=` says for which content) is let through: the
+key stands in its own rows, by which it finds its first answer again.
 """
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from typing import Any, cast
 
 import asyncpg
@@ -72,15 +76,18 @@ class Idempotency:
             if not 1 <= len(key) <= 255 or not all("!" <= c <= "~" for c in key):
                 raise BadIdempotencyKey()
             body = await _read(receive)
-            claim = _Claim(scope, key, body)
-            kept = await claim.take()
+            keeps_key: Callable[[bytes], bool] | None = _opt(scope).get("keeps_key")
+            claim = None if keeps_key is not None and keeps_key(body) else _Claim(scope, key, body)
+            kept = await claim.take() if claim else None
         except Problem as problem:
             await send_problem(problem, scope, receive, send)
             return
-        if kept is not None:
+        if claim is None:
+            await self.app(scope, _again(body, receive), send)
+        elif kept is not None:
             await _replay(kept, send)
-            return
-        await self._first(scope, receive, send, claim, body)
+        else:
+            await self._first(scope, receive, send, claim, body)
 
     async def _first(self, scope: Scope, receive: Receive, send: Send, claim: "_Claim", body: bytes) -> None:
         """Run the call, keep its answer, then send it: what was sent can always be had again."""

@@ -8,7 +8,6 @@ import math
 import time
 from dataclasses import dataclass
 
-from litestar.datastructures import MutableScopeHeaders
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from fondaco.api.answers import send_problem, viewer_in
@@ -87,10 +86,12 @@ class RateLimit:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableScopeHeaders.from_message(message)
-                headers["RateLimit-Limit"] = str(limit)
-                headers["RateLimit-Remaining"] = str(max(0, left))
-                headers["RateLimit-Reset"] = str(reset)
+                message["headers"] = [
+                    *message["headers"],
+                    (b"ratelimit-limit", b"%d" % limit),
+                    (b"ratelimit-remaining", b"%d" % max(0, left)),
+                    (b"ratelimit-reset", b"%d" % reset),
+                ]
             await send(message)
 
         if left < 0:

@@ -2,16 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from fondaco.core.problem import Unavailable
+from fondaco.core.gather import Gather
+from fondaco.core.problem import NoRoom, Unavailable
 
 T = TypeVar("T")
 Connection = asyncpg.pool.PoolConnectionProxy  # type: ignore[type-arg]
@@ -28,6 +31,28 @@ LOST = (
     ConnectionError,
     OSError,
 )
+
+
+# What the server says when it can serve nobody right now: no connection or memory, stopping, broken disk,
+# somebody else in the way for too long.
+OVERLOADED = (
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    *RETRY,
+)
+FULL_FOR_S = 15.0  # so long a disk that was full counts as full
+
+
+def trouble(error: BaseException) -> Unavailable | None:
+    """The database's trouble as a Problem, when it is that: whatever was asked may be asked again."""
+    if isinstance(error, asyncpg.DiskFullError):
+        return NoRoom()
+    away = isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
+    return Unavailable() if away or isinstance(error, OVERLOADED) else None
 
 
 class NotCommitted(RuntimeError):
@@ -76,7 +101,9 @@ async def _prepare_pooled(connection: Any) -> None:
 
 
 async def _leave(_: Any) -> None:
-    """Behind a pooler no session keeps anything, and the driver has ended any open transaction."""
+    """What a connection goes back to the pool with: nothing to undo. No session keeps anything (all that is
+    set, is set for a transaction; a law's test says so) and the driver has ended any open transaction, so
+    the driver's own four statements of resetting, a round trip after each use, are not sent."""
 
 
 async def _prepare(connection: Any) -> None:
@@ -102,6 +129,8 @@ class Database:
         self._pooled = pooled
         self._timeout_s = timeout_s
         self._pool: Any = None  # an asyncpg.Pool: the driver is not typed
+        self._full_at = -FULL_FOR_S
+        self._gathers: dict[str, Gather[tuple[Any, ...], list[Record]]] = {}
 
     async def open(self) -> "Database":
         create_pool: Any = asyncpg.create_pool  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
@@ -110,7 +139,7 @@ class Database:
             min_size=1,
             max_size=self._size,
             init=_prepare_pooled if self._pooled else _prepare,
-            reset=_leave if self._pooled else None,
+            reset=_leave,
             statement_cache_size=0 if self._pooled else 256,
             server_settings={"application_name": "fondaco", "timezone": "UTC"}
             if self._pooled
@@ -150,8 +179,16 @@ class Database:
             raise Unavailable() from error
         try:
             yield held
+        except asyncpg.DiskFullError:
+            self._full_at = time.monotonic()
+            raise
         finally:
             await self._pool.release(held)
+
+    @property
+    def full(self) -> bool:
+        """Whether the server's disk was full just now."""
+        return time.monotonic() - self._full_at < FULL_FOR_S
 
     @asynccontextmanager
     async def transaction(self, scope: Scope) -> AsyncGenerator[Connection]:
@@ -199,6 +236,24 @@ class Database:
         """First value of one read, or None."""
         async with self.transaction(scope) as connection:
             return await connection.fetchval(sql, *args)
+
+    async def gathered(self, sql: str, *key: Any) -> list[Record]:
+        """The rows of one key, read by a single-call verb that takes an array for each part of the key and
+        answers rows whose `n` says which key (from 1). Keys that arrive together go in one call, and none
+        joins a call already sent. The verb runs as its definer."""
+        gather = self._gathers.get(sql)
+        if gather is None:
+            gather = self._gathers[sql] = Gather(partial(self._ask, sql))
+        return await gather.get(key)
+
+    async def _ask(self, sql: str, keys: Sequence[tuple[Any, ...]]) -> list[list[Record]]:
+        async with self.connection() as connection:
+            rows = await connection.fetch(sql, *(list(part) for part in zip(*keys, strict=True)))
+        found: list[list[Record]] = [[] for _ in keys]
+        for row in rows:
+            place: int = row["n"] - 1
+            found[place].append(row)
+        return found
 
     async def execute(self, scope: Scope, sql: str, *args: Any) -> str:
         """One statement; returns PostgreSQL's command tag."""

@@ -135,6 +135,34 @@ BEGIN
     WHERE s.token_hash = p_hash;
 END $$;
 
+-- Who several tokens are, asked together: a row for each that is good, `n` its place. A token is judged at its
+-- own moment. Noting that a session was used never waits for anybody: the next request notes it, then.
+CREATE FUNCTION identity.resolve_sessions(p_hashes bytea[], p_moments timestamptz[])
+RETURNS TABLE (
+  n bigint, user_id uuid, email text, name text, country text, verified boolean, session_id uuid, mfa boolean,
+  mfa_enrolled boolean, staff_role text, seller_id uuid, seller_role text, seller_name text
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = identity, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  latest timestamptz := p_moments[cardinality(p_moments)];
+BEGIN
+  RETURN QUERY
+    SELECT k.n, u.id, u.email, u.name, u.country::text, u.email_verified_at IS NOT NULL, s.id,
+           s.mfa_at IS NOT NULL, u.totp_confirmed_at IS NOT NULL, u.staff_role, m.seller_id, m.role,
+           coalesce(l.name, '')
+    FROM unnest(p_hashes, p_moments) WITH ORDINALITY k(hash, moment, n)
+    JOIN sessions s ON s.token_hash = k.hash
+    JOIN users u ON u.id = s.user_id
+    LEFT JOIN membership m ON m.user_id = s.user_id AND m.seller_id = s.seller_id
+    LEFT JOIN sellers.seller l ON l.id = m.seller_id
+    WHERE s.expires_at > k.moment AND s.last_seen_at > k.moment - interval '24 hours' AND u.banned_at IS NULL;
+  UPDATE sessions s SET last_seen_at = latest WHERE s.token_hash IN (
+    SELECT t.token_hash FROM sessions t JOIN users u ON u.id = t.user_id
+    WHERE t.token_hash = ANY (p_hashes) AND t.last_seen_at < latest - interval '5 minutes'
+      AND t.last_seen_at > latest - interval '24 hours' AND t.expires_at > latest AND u.banned_at IS NULL
+    FOR NO KEY UPDATE OF t SKIP LOCKED);
+END $$;
+
 -- Which store an API key works for, and what it may do; no row when it is not (or no longer) good.
 CREATE FUNCTION identity.resolve_api_key(p_hash bytea, p_now timestamptz)
 RETURNS TABLE (api_key_id uuid, seller_id uuid, seller_name text, scopes text[])
@@ -152,5 +180,6 @@ BEGIN
     WHERE k.key_hash = p_hash AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > p_now)
       AND l.state <> 'CLOSED' AND u.banned_at IS NULL;
 END $$;
-REVOKE ALL ON FUNCTION identity.resolve_session, identity.resolve_api_key FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION identity.resolve_session, identity.resolve_api_key TO fondaco_app;
+REVOKE ALL ON FUNCTION identity.resolve_session, identity.resolve_sessions, identity.resolve_api_key FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION identity.resolve_session, identity.resolve_sessions, identity.resolve_api_key
+  TO fondaco_app;

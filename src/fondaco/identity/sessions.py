@@ -16,7 +16,8 @@ from fondaco.settings import Settings
 
 LIFETIME = timedelta(days=7)  # the longest a session lives; unused for 24 hours it ends too
 KEY_MARK = "fk_"
-_UNASKED = ("/static/", "/webhooks/")
+_UNASKED = ("/static/", "/webhooks/", "/health/")
+_SESSIONS = "SELECT * FROM identity.resolve_sessions($1::bytea[], $2::timestamptz[])"
 
 
 async def resolve(request: Request[Any, Any, Any]) -> Viewer:
@@ -27,15 +28,14 @@ async def resolve(request: Request[Any, Any, Any]) -> Viewer:
     """
     parts = cast(Parts, request.app.state.parts)
     settings = parts.get(Settings)
+    headers, path = request.headers, str(request.scope["path"])
     guest = Viewer(
-        ip=client_ip(request, settings.trusted_proxies),
-        user_agent=request.headers.get("user-agent", "")[:300],
+        ip=client_ip(request, settings.trusted_proxies), user_agent=headers.get("user-agent", "")[:300]
     )
-    path = request.url.path
     if path.startswith(_UNASKED):
         return guest
     if path.startswith("/api/"):
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        scheme, _, token = headers.get("authorization", "").partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else ""
     else:
         token = request.cookies.get(cookie_name(settings), "")
@@ -50,16 +50,21 @@ async def resolve(request: Request[Any, Any, Any]) -> Viewer:
 
 
 async def viewer_of(db: Database, token: str, guest: Viewer) -> Viewer:
-    """The viewer a session's token stands for, or `guest` when it stands for nobody."""
-    async with db.connection() as conn:
-        row = await conn.fetchrow("SELECT * FROM identity.resolve_session($1, $2)", token_hash(token), now())
-    if row is None:
+    """The viewer a session's token stands for, or `guest` when it stands for nobody.
+
+    Always asked of the database, never remembered: what was ended before this was called does not pass.
+    """
+    rows = await db.gathered(_SESSIONS, token_hash(token), now())
+    if not rows:
         return guest
+    row = rows[0]
     if row["mfa_enrolled"] and not row["mfa"]:
         return Viewer(
             session_id=row["session_id"], mfa_enrolled=True, ip=guest.ip, user_agent=guest.user_agent
         )
-    return Viewer(**dict(row), ip=guest.ip, user_agent=guest.user_agent)
+    found = dict(row)
+    del found["n"]
+    return Viewer(**found, ip=guest.ip, user_agent=guest.user_agent)
 
 
 async def _api_key(db: Database, token: str, guest: Viewer) -> Viewer:

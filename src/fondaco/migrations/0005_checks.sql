@@ -71,29 +71,3 @@ END $$;
 
 REVOKE ALL ON FUNCTION identity.resolve_sessions FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION identity.resolve_sessions TO fondaco_app;
-
--- What purchases from the wallet were answered with, asked together: a row per line, `n` the place of its group.
--- Only of groups that buyer bought, and only what never changes after: the first answer can be given again, the
--- same to the byte, for ever.
-CREATE FUNCTION orders.as_bought(p_groups uuid[], p_buyers uuid[])
-RETURNS TABLE (
-  n bigint, group_id uuid, group_number text, buyer_id uuid, group_total bigint, currency text, at timestamptz,
-  order_id uuid, number text, seller_id uuid, order_total bigint, line_id uuid, listing_id uuid, quantity int,
-  unit_price bigint, line_total bigint, release_at timestamptz, terms jsonb, entitlements uuid[]
-) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = orders, pg_temp AS $$
-#variable_conflict use_column
-BEGIN
-  RETURN QUERY
-    SELECT k.n, g.id, g.number, g.buyer_id, g.total, g.currency::text, g.created_at,
-           o.id, o.number, o.seller_id, o.total, l.id, l.listing_id, l.quantity, l.unit_price, l.total,
-           l.release_at, l.terms,
-           ARRAY(SELECT e.id FROM delivery.entitlement e WHERE e.line_id = l.id ORDER BY e.id)
-    FROM unnest(p_groups, p_buyers) WITH ORDINALITY k(group_id, buyer_id, n)
-    JOIN order_group g ON g.id = k.group_id AND g.buyer_id = k.buyer_id AND g.funding_policy = 'wallet'
-    JOIN orders o ON o.group_id = g.id
-    JOIN order_line l ON l.order_id = o.id
-    ORDER BY k.n, o.id, l.id;
-END $$;
-
-REVOKE ALL ON FUNCTION orders.as_bought FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION orders.as_bought TO fondaco_app;

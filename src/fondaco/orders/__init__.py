@@ -20,6 +20,7 @@ from fondaco.orders.actions import (
     policy_of,
     purchase_of,
 )
+from fondaco.orders.as_bought import as_bought
 from fondaco.orders.carts import (
     Cart,
     add_to_cart,
@@ -82,6 +83,7 @@ __all__ = [
     "SellerOrderPage",
     "Wish",
     "add_to_cart",
+    "as_bought",
     "bought_before",
     "buy_with_wallet",
     "cancel_for_staff",

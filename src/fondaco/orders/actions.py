@@ -72,11 +72,13 @@ def purchase_of(
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An order group that awaits its card payment. `checkout_url` is None when the provider could not be
-    reached just now: the payment can be started again from the order's page."""
+    """An order group that stands. `checkout_url`: where to pay one that awaits its card payment; None when
+    the provider could not be reached just now: the payment can be started again from the order's page.
+    `again`: it was made before with the same key."""
 
     group_id: UUID
     checkout_url: str | None
+    again: bool = False
 
 
 async def checkout(
@@ -123,7 +125,7 @@ async def checkout(
     bought = await parts.get(Combiner).buy(purchase)
     if failpoints.armed:
         await failpoints.reached("web.checkout.after_commit_before_answer")
-    return Placed(bought.group_id, None)
+    return Placed(bought.group_id, None, bought.again)
 
 
 async def bought_before(db: Database, viewer: Viewer, idem: str) -> UUID | None:
@@ -153,7 +155,7 @@ async def _is_of(db: Database, viewer: Viewer, group_id: UUID, wishes: Sequence[
 
 async def _resume(parts: Parts, viewer: Viewer, group_id: UUID) -> Placed:
     db, gateway, settings = parts.get(Database), parts.get(StripeGateway), parts.get(Settings)
-    return Placed(group_id, await checkout_url(db, gateway, settings, viewer.user(), group_id))
+    return Placed(group_id, await checkout_url(db, gateway, settings, viewer.user(), group_id), again=True)
 
 
 async def _cart_quote(db: Database, viewer: Viewer) -> Quote:

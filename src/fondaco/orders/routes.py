@@ -10,10 +10,11 @@ from msgspec import Meta
 
 from fondaco import orders
 from fondaco.core.pagination import MAX_LIMIT
+from fondaco.core.problem import NotFound
 from fondaco.core.web import Call
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.orders.carts import Cart
-from fondaco.orders.model import MAX_LINES, MAX_QUANTITY, Wish
+from fondaco.orders.model import MAX_LINES, MAX_QUANTITY, PurchaseKeyReused, Wish
 from fondaco.orders.quoting import Quote
 from fondaco.orders.reads import GroupPage, OrderGroup
 
@@ -140,24 +141,50 @@ async def make_quote(request: Call, data: JSONBody[QuoteRequest], cart_token: Ca
     return await orders.quote(request.db, request.viewer, [line.wish() for line in data.lines])
 
 
+class _Paying(msgspec.Struct):
+    pay_with: str = ""
+
+
+_paying = msgspec.json.Decoder(_Paying)
+
+
+def pays_from_wallet(body: bytes) -> bool:
+    """Whether this is a purchase from the wallet, whose key the purchase itself keeps."""
+    try:
+        return _paying.decode(body).pay_with == "wallet"
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+
+
 @post(
     "/api/v1/orders",
     permit="orders.buy",
+    keeps_key=pays_from_wallet,
     summary="Buy",
     description="From the wallet the order is delivered when this answers. By card it is reserved, and "
-    "delivered when it is paid at `checkout_url`. Nothing is ever charged at a price you did not see.",
+    "delivered when it is paid at `checkout_url`. Nothing is ever charged at a price you did not see. "
+    "From the wallet an `Idempotency-Key` stays with its purchase for ever: again it gets the first answer, "
+    "with another purchase 409 `purchase_key_reused`.",
 )
-async def place_order(request: Call, data: JSONBody[NewOrder]) -> PlacedOrder:
+async def place_order(request: Call, data: JSONBody[NewOrder]) -> Response[PlacedOrder]:
+    key = request.headers.get("idempotency-key")
     placed = await orders.checkout(
         request.app.state.parts,
         request.viewer,
         pay_with=data.pay_with,
-        idem=request.headers.get("idempotency-key") or uuid4().hex,
+        idem=key or uuid4().hex,
         wishes=None if data.lines is None else [line.wish() for line in data.lines],
         fingerprint=data.quote,
     )
-    group = await orders.own_order_group(request.db, request.viewer, placed.group_id)
-    return PlacedOrder(order=group, checkout_url=placed.checkout_url)
+    if data.pay_with == "card":
+        group = await orders.own_order_group(request.db, request.viewer, placed.group_id)
+        return Response(PlacedOrder(order=group, checkout_url=placed.checkout_url))
+    try:
+        group = await orders.as_bought(request.db, request.viewer, placed.group_id)
+    except NotFound:  # the key was that of a purchase by card
+        raise PurchaseKeyReused() from None
+    headers = {"Idempotent-Replayed": "true"} if placed.again else None
+    return Response(PlacedOrder(order=group, checkout_url=None), headers=headers)
 
 
 @get("/api/v1/orders", permit="orders.own", summary="One's purchases, newest first")
