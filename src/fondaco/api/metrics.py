@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
@@ -114,7 +114,8 @@ class _Together:
 
     def collect(self) -> Iterable[Metric]:
         files = [str(file) for kind in ("counter", "histogram") for file in self._folder.glob(f"{kind}_*.db")]
-        return MultiProcessCollector.merge(files)
+        found: Iterable[Metric] = cast(Any, MultiProcessCollector).merge(files)
+        return found
 
 
 def _counted() -> CollectorRegistry:

@@ -8,7 +8,9 @@ def serve(host: str, port: int, workers: int) -> None:
     from granian.constants import Interfaces
     from granian.server import Server
 
-    Server(
+    from fondaco.up.counts import shared_counts
+
+    server = Server(
         "fondaco.up.web:application",
         factory=True,
         address=host,
@@ -19,7 +21,9 @@ def serve(host: str, port: int, workers: int) -> None:
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=3,
-    ).serve()
+    )
+    with shared_counts(workers):
+        server.serve()
 
 
 def application() -> Any:
