@@ -172,10 +172,19 @@ STOCK: tuple[Check, ...] = (
         "I11",
         "article {listing_id}",
         "says {sold} copies are sold, {n} are delivered",
-        """SELECT c.listing_id, c.sold, delivered.n FROM inventory.counted c CROSS JOIN LATERAL (
-             SELECT count(*) AS n FROM delivery.entitlement e
-             WHERE e.listing_id = c.listing_id AND e.unit_id IS NULL) delivered
-           WHERE c.sold <> delivered.n""",
+        """SELECT listing_id, c.sold, coalesce(d.n, 0) AS n FROM inventory.counted c
+           LEFT JOIN (SELECT listing_id, count(*) AS n FROM delivery.entitlement WHERE unit_id IS NULL
+                      GROUP BY listing_id) d USING (listing_id)
+           WHERE c.sold <> coalesce(d.n, 0)""",
+    ),
+    Check(
+        "I11",
+        "article {listing_id}",
+        "says its newest content is version {content_version}, it is {n}",
+        """SELECT listing_id, c.content_version, coalesce(t.n, 0) AS n FROM inventory.counted c
+           LEFT JOIN (SELECT listing_id, max(version) AS n FROM inventory.content GROUP BY listing_id) t
+             USING (listing_id)
+           WHERE c.content_version <> coalesce(t.n, 0)""",
     ),
     Check(
         "I11",

@@ -103,18 +103,22 @@ async def _goods(conn: Connection, order_ids: list[UUID]) -> Mapping[str, list[R
              coalesce(l.delivered_at, o.created_at) AS at
            FROM orders.orders o JOIN orders.order_line l ON l.order_id = o.id
            JOIN inventory.stock_unit u ON u.line_id = l.id
-           WHERE o.id = ANY ($1) GROUP BY l.id, o.id, u.state ORDER BY l.id, u.state""",
+           WHERE o.id = ANY ($1) GROUP BY l.id, o.id, u.state
+           UNION ALL SELECT l.id, l.terms->>'title', 'RESERVED', h.quantity, o.created_at
+           FROM orders.orders o JOIN orders.order_line l ON l.order_id = o.id
+           JOIN inventory.hold h ON h.line_id = l.id WHERE o.id = ANY ($1)
+           ORDER BY 1, 3""",
         order_ids,
     )
     granted = await conn.fetch(
-        """SELECT e.line_id, e.title, e.delivered_at AS at, e.buyer_id, count(*) AS n,
-             count(e.revealed_at) AS revealed, count(e.revoked_at) AS revoked
+        """SELECT e.line_id, e.title, e.delivered_at AS at, e.buyer_id, e.unit_id IS NULL AS article,
+             count(*) AS n, count(e.revealed_at) AS revealed, count(e.revoked_at) AS revoked
            FROM delivery.entitlement e WHERE e.order_id = ANY ($1)
-           GROUP BY e.line_id, e.title, e.delivered_at, e.buyer_id ORDER BY e.line_id""",
+           GROUP BY e.line_id, e.title, e.delivered_at, e.buyer_id, 5 ORDER BY e.line_id""",
         order_ids,
     )
     reveals = await conn.fetch(
-        """SELECT r.at, r.ip, r.user_id, e.title, u.email FROM delivery.entitlement e
+        """SELECT r.at, r.ip, r.user_id, e.title, r.content_version, u.email FROM delivery.entitlement e
            JOIN delivery.reveal r ON r.entitlement_id = e.id JOIN identity.users u ON u.id = r.user_id
            WHERE e.order_id = ANY ($1) ORDER BY r.id LIMIT 200""",
         order_ids,
@@ -261,7 +265,9 @@ class Story:
                 source="reveal",
                 icon="eye",
                 tone="quiet",
-                words=f"Key of {row['title']} revealed",
+                words=f"Key of {row['title']} revealed"
+                if row["content_version"] is None
+                else f"Article {row['title']} opened, version {row['content_version']}",
                 who=row["email"],
                 detail=f"From {short_address(row['ip'])}" if row["ip"] else "",
             )
@@ -287,12 +293,13 @@ def _granted(row: Record, who: str) -> TimelineItem:
     parts = [f"{row['revealed']} of {n} revealed"]
     if row["revoked"]:
         parts.append(f"{row['revoked']} revoked")
+    one, many = ("copy", "copies") if row["article"] else ("key", "keys")
     return TimelineItem(
         at=row["at"],
         source="entitlement",
         icon="ticket-check",
         tone="good",
-        words=f"{n} {'key' if n == 1 else 'keys'} of {row['title']} in the library",
+        words=f"{n} {one if n == 1 else many} of {row['title']} in the library",
         who=f"of {who}",
         detail=", ".join(parts),
     )

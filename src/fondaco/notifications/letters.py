@@ -94,12 +94,12 @@ TEMPLATES: dict[str, Template] = {
         {**_SUM, "order_id": _SOME_ID, "store": "Lagoon Games"},
     ),
     "order_delivered": Template(
-        1,
-        "02a1500470be912f125c4e2cf28f4521fb5af8362a5eeae7a9a32d0557b0afeb",
+        2,
+        "3a384f37f054c403c8aca00ee192ad68d0c189b5d18d641d69660663437f087a",
         {**_SUM, "group_id": _SOME_ID, "paid_with": "by card", "protection_days": 3},
     ),
     "order_expired": Template(
-        1, "9e5b435c6ef6797bb0f6af98463d0284abb14beaf15e291d2516571ec562080b", {**_SUM, "group_id": _SOME_ID}
+        2, "c2d3e90acf25b39eb5c99020e39325027c7a87e314daf4fd8a647785e00db5f3", {**_SUM, "group_id": _SOME_ID}
     ),
     "password_changed": Template(
         1,

@@ -219,7 +219,7 @@ def _line(row: Record, country: str | None, currency: str, known: bool) -> Quote
     if fault == "unavailable" and not words:
         words = "One of the listings is not for sale."
     if not fault and not can_activate(row["region"], country):
-        words = f"This key works in region {row['region']} only."
+        words = f"It works in region {row['region']} only."
     price = row["price"] if there else 0
     return QuoteLine(
         listing_id=row["listing_id"],
