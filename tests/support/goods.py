@@ -58,6 +58,42 @@ async def make_listing(
     return made
 
 
+async def make_article(
+    db: Database,
+    vault: Vault,
+    seller: Viewer,
+    *,
+    copies: int = 10,
+    content: str = "# How it is done\n\nFirst this, **then that**.",
+    price: int = 900,
+    title: str | None = None,
+    state: str = "PUBLISHED",
+    max_per_order: int = 10,
+) -> OwnListing:
+    """An article of the store `seller` works in, written unless `content` is empty, taken to `state`."""
+    made = await catalog.create_listing(
+        db,
+        seller,
+        kind="article",
+        title=title or f"Guide {next(_numbers)}",
+        category="learning",
+        platform="Web",
+        region="GLOBAL",
+        price=price,
+        currency="EUR",
+        summary="A guide about tests.",
+        description="Everything in one text.",
+        max_per_order=max_per_order,
+    )
+    if content:
+        await inventory.save_content(db, vault, seller, made.id, content=content, version=0)
+    if copies:
+        await inventory.set_copies(db, seller, made.id, copies=copies, version=1)
+    if state == "PUBLISHED":
+        made = await catalog.publish(db, seller, made.id)
+    return made
+
+
 def some_keys(n: int) -> list[str]:
     """n different keys, new each time."""
     return [f"KEY{next(_numbers):07d}-TEST" for _ in range(n)]
