@@ -10,7 +10,7 @@ from litestar import Response, get
 from fondaco.api.document import document
 from fondaco.api.metrics import render
 from fondaco.core.db import PUBLIC
-from fondaco.core.problem import NotFound, Unavailable
+from fondaco.core.problem import NoRoom, NotFound, Unavailable
 from fondaco.core.web import Call, client_ip, trusts
 
 
@@ -37,6 +37,8 @@ async def ready(request: Call) -> Response[str]:
         revision = await request.db.fetchval(PUBLIC, "SELECT version_num FROM public.alembic_version")
     except Exception as error:
         raise Unavailable("The database does not answer.") from error
+    if request.db.full:
+        raise NoRoom("The database's disk is full.")
     if revision != newest_revision():
         raise Unavailable(f"The database is at revision {revision}; this code needs {newest_revision()}.")
     return Response("ready\n", media_type="text/plain", headers={"Cache-Control": "no-store"})

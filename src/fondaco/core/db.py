@@ -95,7 +95,7 @@ LIMITS = (
 
 
 async def _prepare_pooled(connection: Any) -> None:
-    # The driver asks in two steps, which only a transaction keeps on one server.
+    # The driver asks in several steps, which only a transaction is sure to keep on one server.
     async with connection.transaction():
         await _prepare(connection)
 
@@ -161,7 +161,8 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
         """A bare connection for one single-call verb that runs as its definer (it needs no scope). The
-        statement is its own transaction; behind a pooler BEGIN and COMMIT keep its parts on one server."""
+        statement is its own transaction; behind a pooler BEGIN and COMMIT keep all of it on one server and
+        give it its limits."""
         async with self.held() as connection:
             if not self._pooled:
                 yield connection

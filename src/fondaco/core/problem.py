@@ -81,6 +81,15 @@ class Unavailable(Problem):
 
     status = 503
     code = "unavailable"
+    retry_after: ClassVar[int] = 2
+
+
+class NoRoom(Unavailable):
+    """There is no room left to write things down, so nothing was done and nothing is lost. We are at it; try
+    again in a few minutes."""
+
+    code = "no_room"
+    retry_after = 60
 
 
 def all_problems() -> list[type[Problem]]:

@@ -16,10 +16,11 @@ _HEADINGS: dict[str, str] = {
     "too_many": "A little slower, please",
     "too_large": "That is too much at once",
     "unavailable": "Back in a moment",
+    "no_room": "Back in a few minutes",
     "broken": "Something broke on our side",
     "method_not_allowed": "That cannot be done here",
 }
-_AGAIN = frozenset({"cross_site", "too_many", "unavailable", "broken", "conflict"})
+_AGAIN = frozenset({"cross_site", "too_many", "unavailable", "no_room", "broken", "conflict"})
 _DESKS = {"/console": "To the console", "/seller": "To the seller desk"}
 
 
