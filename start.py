@@ -24,6 +24,21 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 VENV = os.path.join(HERE, ".venv")
 SCRIPTS = os.path.join(VENV, "Scripts" if os.name == "nt" else "bin")
 PYTHON = os.path.join(SCRIPTS, "python.exe" if os.name == "nt" else "python")
+PROOFS = (
+    "proofs",
+    "orders",
+    "wallets",
+    "ledger",
+    "inbox",
+    "delivery",
+    "inventory",
+    "worker",
+    "identity",
+    "sellers",
+    "audit",
+    "many",
+)
+POOLED = "debian15+pgbouncer"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 VENV_HELP = """This Python cannot make virtual environments.
 On Debian and Ubuntu:  sudo apt install python3-venv
@@ -137,7 +152,10 @@ def test(options):
     if not any(option.startswith("-n") for option in options):
         pytest += ["-n", "2"]
     steps = [("pytest", pytest + options)]
+    missing = "" if options else find_postgres()
     if not options:
+        if not missing:
+            steps.append(("proofs, pooled 15", [*pytest, *("tests/" + folder for folder in PROOFS)]))
         checks = [
             ("ruff", [PYTHON, "-m", "ruff", "check", "."]),
             ("pyright", [PYTHON, "-m", "pyright"]),
@@ -148,13 +166,16 @@ def test(options):
     for name, command in steps:
         say("\n== %s" % name)
         began = time.time()
-        code = subprocess.call(command, cwd=HERE)
+        pooled = {"FONDACO_TEST_DATABASE": POOLED} if "pooled" in name else {}
+        code = subprocess.call(command, cwd=HERE, env=dict(os.environ, **pooled))
         results.append((name, code, time.time() - began))
     say("\n== Summary")
     for name, code, seconds in results:
         say("%-17s %-7s %4d s" % (name, "ok" if code == 0 else "FAILED", seconds))
     if not chromium:
         say("browser tests     SKIPPED: no Chromium here. Install it and run again.")
+    if missing:
+        say("proofs, pooled 15 SKIPPED: no %s here. Install it and run again." % missing)
     return 1 if any(code for _, code, _ in results) else 0
 
 
@@ -163,16 +184,48 @@ def find_chromium():
     for name in CHROMIUMS:
         if shutil.which(name):
             return shutil.which(name)
-    apt = shutil.which("apt-get")
-    if apt and hasattr(os, "geteuid") and os.geteuid() == 0:
+    if may_install():
         say("Installing Chromium for the browser tests.")
-        quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-        for step in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "chromium"]):
-            subprocess.call([apt, *step], env=quiet, stdout=subprocess.DEVNULL)
+        apt_install("chromium")
         if shutil.which("chromium"):
             return shutil.which("chromium")
     say("\n*** There is no Chromium here: THE BROWSER TESTS WILL BE SKIPPED. ***")
     return None
+
+
+def find_postgres():
+    """Has Debian's PostgreSQL 15 and PgBouncer for the proofs on both; installed when we may.
+
+    Returns the names of the packages that are not here. No server of the system's own is used or needed.
+    """
+    if wanting() and may_install():
+        say("Installing %s for the proofs." % wanting())
+        for package in wanting().split(" and "):
+            apt_install(package)
+    if wanting():
+        say("\n*** There is no %s here: THE PROOFS ON POSTGRESQL 15 WILL BE SKIPPED. ***" % wanting())
+    return wanting()
+
+
+def wanting():
+    """Which of the two packages are not installed, in words."""
+    bouncer = shutil.which("pgbouncer") or os.path.exists("/usr/sbin/pgbouncer")
+    server = os.path.exists("/usr/lib/postgresql/15/bin/postgres")
+    return " and ".join(
+        name for name, here in (("postgresql-15", server), ("pgbouncer", bouncer)) if not here
+    )
+
+
+def may_install():
+    """Whether Debian's packages can be had: its installer is here and we are root."""
+    return bool(shutil.which("apt-get")) and hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def apt_install(*packages):
+    """Installs packages, quietly, without starting what they would serve."""
+    quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
+    for step in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *packages]):
+        subprocess.call(["apt-get", *step], env=quiet, stdout=subprocess.DEVNULL)
 
 
 def read(path):
