@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-PATIENCE_S = 45
+PATIENCE_S = 25
 PAUSE_S = 0.25
 
 

@@ -5,7 +5,7 @@ import time
 
 from fondaco.core.db import SYSTEM, Database
 
-LIMIT_S = 720
+LIMIT_S = 420
 
 DUE = """SELECT
   (SELECT count(*) FROM public.procrastinate_jobs WHERE status = 'doing'

@@ -52,19 +52,20 @@ class Load:
                     group.create_task(Walk(self, http, number).run())
 
     async def resolve(self) -> list[str]:
-        """Ask once more what was never answered, now that all is well; what still has no answer, in words."""
-        faults: list[str] = []
+        """Ask once more what was never answered, now that all is well; what still has no answer, in words.
+        A key held by a process that died is free after two minutes."""
+        records = Records(self.folder / "resolved.jsonl")
         async with httpx.AsyncClient(base_url=self.base_url, timeout=30) as http:
-            records = Records(self.folder / "resolved.jsonl")
-            for person, path, key, content in self.open_calls:
-                told = await Client(http, person.token, self.counts).ask(
-                    "POST", path, key=key, patience=160, json=content
-                )
-                if not told.known:
-                    faults.append(f"POST {path} with key {key} has no definite answer")
+
+            async def settle(person: Person, path: str, key: str, content: dict[str, object]) -> str | None:
+                client = Client(http, person.token, self.counts)
+                told = await client.ask("POST", path, key=key, patience=150, json=content)
                 _note(records, person, path, key, told)
-            records.close()
-        return faults
+                return None if told.known else f"POST {path} with key {key} has no definite answer"
+
+            found = await asyncio.gather(*(settle(*call) for call in self.open_calls))
+        records.close()
+        return [words for words in found if words]
 
 
 class Walk:
