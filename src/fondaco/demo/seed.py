@@ -90,11 +90,16 @@ class Seed:
             description=item.description,
             activation=item.activation,
             key_format=item.key_format,
+            kind="article" if item.content else "stocked_secret",
         )
+        if item.content:
+            text = item.content
+            await inventory.save_content(self.db, self.vault, owner, made.id, content=text, version=0)
+            await inventory.set_copies(self.db, owner, made.id, copies=item.stock, version=1)
         await catalog.publish(self.db, owner, made.id)
         self.listings.append((made.id, item))
-        if item.keys:
-            keys = "\n".join(_key(item.key_format) for _ in range(item.keys))
+        if item.stock and not item.content:
+            keys = "\n".join(_key(item.key_format) for _ in range(item.stock))
             batch = await inventory.receive(self.db, self.vault, owner, made.id, source="paste", content=keys)
             await import_batch(self.db, self.vault, batch.id)
 
@@ -128,7 +133,7 @@ class Seed:
 
     async def _history(self, buyers: list[Viewer]) -> None:
         """Some eighty purchases over the last four weeks: delivered, many revealed and confirmed."""
-        stocked = [pick for pick in self.listings if pick[1].keys > 20]
+        stocked = [pick for pick in self.listings if pick[1].stock > 20]
         weights = [1 + 40_000 // pick[1].price for pick in stocked]
         moment = now()
         for i in range(90):
@@ -157,7 +162,7 @@ class Seed:
 
     async def _open_ends(self, buyers: list[Viewer]) -> None:
         """Card checkouts: paid, waiting, given up, expired."""
-        picks = [pick for pick in self.listings if pick[1].keys > 100 and pick[1].region == "GLOBAL"]
+        picks = [pick for pick in self.listings if pick[1].stock > 100 and pick[1].region == "GLOBAL"]
         for n, buyer in enumerate(buyers[:4]):
             wish = orders.Wish(picks[n][0], 1, price=picks[n][1].price)
             purchase = orders.purchase_of(
