@@ -11,6 +11,7 @@ from litestar.config.csrf import CSRFConfig
 from litestar.exceptions import HTTPException
 from litestar.middleware import DefineMiddleware
 
+from fondaco.catalog import Kept
 from fondaco.core.db import Database
 from fondaco.core.pagination import Cursors
 from fondaco.core.problem import Problem
@@ -57,9 +58,8 @@ def build_parts(settings: Settings) -> Parts:
         pooled=settings.database_pooled,
     )
     vault = Vault(settings)
-    return Parts(
-        settings, db, Cursors(settings.key), vault, StripeGateway(settings), Blobs(settings), Combiner(db)
-    )
+    gateway, blobs = StripeGateway(settings), Blobs(settings)
+    return Parts(settings, db, Cursors(settings.key), vault, gateway, blobs, Combiner(db), Kept())
 
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> Litestar:

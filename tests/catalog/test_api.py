@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fondaco.catalog.shop import FACETS
+from fondaco.catalog.counting import FACETS
 from fondaco.core.db import SYSTEM, Database
 from tests.support.goods import make_listing
 from tests.support.people import bearer, make_api_key, make_member, make_seller, make_user

@@ -21,6 +21,7 @@ from fondaco.catalog.actions import (
     publish,
     set_cover,
 )
+from fondaco.catalog.kept import Kept, Made, digest_of, made_of
 from fondaco.catalog.model import (
     KINDS,
     LOW_STOCK,
@@ -35,15 +36,9 @@ from fondaco.catalog.model import (
     Stock,
 )
 from fondaco.catalog.regions import can_activate, is_country, region_name, regions
-from fondaco.catalog.shop import (
-    PRICE_BANDS,
-    SORTS,
-    BrowseQuery,
-    browse,
-    listing_page,
-    newest_slugs,
-    related,
-)
+from fondaco.catalog.shop import browse, listing_page, newest_slugs, related, shelf
+from fondaco.catalog.showing import browse_kept, categories_kept, counts_kept
+from fondaco.catalog.wanted import PRICE_BANDS, SORTS, BrowseQuery
 
 __all__ = [
     "KINDS",
@@ -57,20 +52,27 @@ __all__ = [
     "BrowseResult",
     "Card",
     "Category",
+    "Kept",
     "ListingPage",
+    "Made",
     "OwnListing",
     "OwnListings",
     "Stock",
     "archive",
     "browse",
+    "browse_kept",
     "can_activate",
     "categories",
+    "categories_kept",
     "change_price",
+    "counts_kept",
     "create_listing",
+    "digest_of",
     "duplicate",
     "edit",
     "is_country",
     "listing_page",
+    "made_of",
     "newest_slugs",
     "own_listing",
     "own_listings",
@@ -80,4 +82,5 @@ __all__ = [
     "regions",
     "related",
     "set_cover",
+    "shelf",
 ]

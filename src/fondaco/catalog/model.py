@@ -128,11 +128,6 @@ class BrowseResult(Struct, frozen=True):
     at_least: Annotated[bool, Meta(description="More than `total` match.")]
     facets: list[BrowseFacet]
 
-    @property
-    def total_text(self) -> str:
-        """ "1,234" or "10,000+"."""
-        return f"{self.total:,}{'+' if self.at_least else ''}"
-
 
 class OwnListing(Struct, frozen=True):
     """A listing as its own seller sees and edits it."""

@@ -1,14 +1,17 @@
 """The API of the shop's list and of a seller's listings."""
 
+from math import inf
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import get, patch, post, put
+from litestar import Response, get, patch, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, RawBody
 from msgspec import Meta
 
 from fondaco import catalog
+from fondaco.catalog import Kept
+from fondaco.catalog.answers import Found, kept_json
 from fondaco.catalog.model import BrowseResult, Category, ListingPage, OwnListing, OwnListings, Price
 from fondaco.catalog.pictures import MAX_BYTES
 from fondaco.catalog.uploads import PictureOperation, uploaded
@@ -71,7 +74,7 @@ class PriceChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 @get("/api/v1/categories", permit="public.see", summary="The categories")
 async def list_categories(request: Call) -> Page[Category]:
-    return Page(await catalog.categories(request.db))
+    return Page(await catalog.categories_kept(request.part(Kept), request.db))
 
 
 @get("/api/v1/listings", permit="public.see", summary="What is on sale")
@@ -89,8 +92,10 @@ async def browse(
     sort: FromQuery[Sort] = "newest",
     limit: FromQuery[int] = 50,
     cursor: FromQuery[str | None] = None,
-) -> BrowseResult:
-    """Repeat a facet's parameter to allow several values. Counts are exact up to 10,000."""
+) -> Response[BrowseResult]:
+    """Repeat a facet's parameter to allow several values. Counts are told up to 10,000; those of more than
+    1,000 matches may be some seconds old. Prices and stock are always those of this moment. Answers have an
+    ETag: ask again with If-None-Match to hear only whether anything changed."""
     query = catalog.BrowseQuery(
         q=q,
         categories=category or (),
@@ -104,12 +109,25 @@ async def browse(
         limit=limit,
         cursor=cursor,
     )
-    return await catalog.browse(request.db, request.cursors, query)
+
+    async def find() -> Found:
+        found, good_for_s = await catalog.browse_kept(request.part(Kept), request.db, request.cursors, query)
+        return found, found.items, good_for_s
+
+    return await kept_json(request, query.key, find)
 
 
 @get("/api/v1/listings/{key:str}", permit="public.see", summary="One listing, by id or slug")
-async def show_listing(request: Call, key: FromPath[str]) -> ListingPage:
-    return await catalog.listing_page(request.db, key, request.viewer)
+async def show_listing(request: Call, key: FromPath[str]) -> Response[ListingPage]:
+    """Prices and stock are those of this moment; the answer has an ETag."""
+    if request.viewer.seller_id:  # a store sees its own also when they are not on sale
+        return Response(await catalog.listing_page(request.db, key, request.viewer))
+
+    async def find() -> Found:
+        found = await catalog.listing_page(request.db, key)
+        return found, [found.card, *found.offers], inf
+
+    return await kept_json(request, key, find)
 
 
 @get("/api/v1/seller/listings", permit="catalog.read", summary="The store's listings")

@@ -9,7 +9,7 @@ worked: a redirect, and one message on the next page.
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, cast
+from typing import Any, AnyStr, cast
 from urllib.parse import unquote
 
 import jinja2
@@ -48,9 +48,20 @@ async def page(
     **context: Any,
 ) -> Response[str]:
     """The template as an answer. A page made for somebody is kept by no cache."""
-    said = _read_flash(request)
-    shell = await _shell(request, said)
-    body = render_page(_environment(request.settings.marketplace_name), template, shell, **context)
+    shell, said = await shell_of(request)
+    body = render_page(template_environment(request.settings), template, shell, **context)
+    return page_answer(request, body, said, status=status, headers=headers)
+
+
+def page_answer(
+    request: Call,
+    body: AnyStr,
+    said: Sequence[Flash],
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response[AnyStr]:
+    """A page's HTML as an answer; `said` are the messages it shows, which are not shown again."""
     private = "no-store" if request.viewer.user_id else "private, no-cache"
     answer = Response(
         body,
@@ -65,7 +76,7 @@ async def page(
 
 def fragment(request: Call, template: str, **context: Any) -> str:
     """A piece of a page without its layout, for live updates and htmx."""
-    env = _environment(request.settings.marketplace_name)
+    env = template_environment(request.settings)
     return env.get_template(template).render(csrf_token=request.csrf_token, **context)
 
 
@@ -130,14 +141,19 @@ def cart_cookie(settings: Settings, token: str) -> Cookie:
     )
 
 
-async def _shell(request: Call, said: Sequence[Flash]) -> Shell:
+async def shell_of(
+    request: Call, shelves: Sequence[catalog.Category] | None = None
+) -> tuple[Shell, Sequence[Flash]]:
+    """What stands around this viewer's page, and the messages in it. `shelves`: the categories, if known."""
+    said = _read_flash(request)
     viewer, settings = request.viewer, request.settings
     path = request.url.path
     wallet = None
     if viewer.user_id:
         wallet = await ledger.wallet_balance(request.db, viewer, settings.currency)
-    shelves = await catalog.categories(request.db)
-    return Shell(
+    if shelves is None:
+        shelves = await catalog.categories_kept(request.part(catalog.Kept), request.db)
+    shell = Shell(
         viewer=ShownViewer(viewer.name, viewer.email, _role(viewer)) if viewer.user_id else None,
         wallet=wallet,
         csrf_token=request.csrf_token,
@@ -148,6 +164,7 @@ async def _shell(request: Call, said: Sequence[Flash]) -> Shell:
         flash=said,
         theme=_theme(request),
     )
+    return shell, said
 
 
 def account_links(viewer: Viewer) -> list[Link]:
@@ -213,6 +230,11 @@ def _flash_cookie(settings: Settings, value: str, seconds: int) -> Cookie:
         httponly=True,
         samesite="lax",
     )
+
+
+def template_environment(settings: Settings) -> jinja2.Environment:
+    """The templates, under this marketplace's name."""
+    return _environment(settings.marketplace_name)
 
 
 @cache

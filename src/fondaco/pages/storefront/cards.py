@@ -100,9 +100,10 @@ def shop_spec(path: str, *fixed: str) -> ListSpec:
 
 async def shop_list(
     request: Call, query: ListQuery, *, category: str | None = None, seller: str | None = None
-) -> BrowseResult:
-    """One page of the shop. Raises BadCursor."""
-    return await catalog.browse(
+) -> tuple[BrowseResult, float]:
+    """One page of the shop, and for how many seconds it may be kept at most. Raises BadCursor."""
+    return await catalog.browse_kept(
+        request.part(catalog.Kept),
         request.db,
         request.cursors,
         catalog.BrowseQuery(

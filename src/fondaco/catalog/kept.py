@@ -1,0 +1,150 @@
+"""What a web process keeps of the shop: answers made once and given again until the catalogue changes.
+
+Each use asks the database, in one statement, for the epoch (catalog.epoch: moved by every transaction that
+changes what the shop shows) and for how much is left of the listings the answer shows. The answer is given
+again only when both are as they were when it was made. The epoch is read before the data, and it moves in the
+transaction that changes them: whoever looks after a change was committed never gets what was before it.
+"""
+
+import asyncio
+import hashlib
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from fondaco.catalog.model import LOW_STOCK, Card
+from fondaco.core.db import Database
+
+T = TypeVar("T")
+MOST_BYTES = 64 << 20
+_EXTRA = 1000  # bytes an answer costs beside its own
+_LOOK = """SELECT (SELECT coalesce(sum(n), 0) FROM catalog.epoch) || '@' ||
+    extract(epoch FROM pg_postmaster_start_time()) AS epoch,
+  ARRAY(SELECT available FROM inventory.left_of($1)) AS left"""
+
+
+@dataclass(frozen=True, slots=True)
+class Made(Generic[T]):
+    """An answer, its size in bytes, the listings it shows with how many it says are left of each, and for how
+    many seconds it is good at most."""
+
+    value: T
+    size: int
+    listings: tuple[UUID, ...] = ()
+    left: tuple[int, ...] = ()
+    good_for_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    made: Made[Any]
+    epoch: str
+    at: float  # time.monotonic() before it was looked at
+
+
+class Kept:
+    """The answers of one process, the least used given up first when they are more than `most` bytes."""
+
+    def __init__(self, most: int = MOST_BYTES) -> None:
+        self.size = 0
+        self.hits = 0
+        self.made = 0
+        self._most = most
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._making: dict[Hashable, tuple[str, asyncio.Future[None]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def get(self, db: Database, key: Hashable, make: Callable[[T | None], Awaitable[Made[T]]]) -> T:
+        """The answer kept under `key`, if it is still what `make` would give; else a new one.
+
+        `make` gets the answer that is no longer good (None: there is none), to give it again when nothing of
+        it changed. Whatever `make` raises is raised, and nothing is kept.
+        """
+        value, _ = await self.get_patiently(db, key, make, lambda _: 0.0)
+        return value
+
+    async def get_patiently(
+        self,
+        db: Database,
+        key: Hashable,
+        make: Callable[[T | None], Awaitable[Made[T]]],
+        patience: Callable[[T], float],
+    ) -> tuple[T, bool]:
+        """The same for what may be given for `patience` seconds though the catalogue changed, and whether it
+        was given so."""
+        while True:
+            entry = self._entries.get(key)
+            at = time.monotonic()
+            epoch, left = await self._look(db, entry.made.listings if entry else ())
+            if entry and at < entry.at + entry.made.good_for_s:
+                same = entry.epoch == epoch and entry.made.left == left
+                if same or at < entry.at + patience(entry.made.value):
+                    if key in self._entries:
+                        self._entries.move_to_end(key)
+                    self.hits += 1
+                    return entry.made.value, not same
+            others = self._making.get(key)
+            if others is None or others[0] != epoch:
+                return await self._make(key, epoch, at, make, entry), False
+            # Somebody is making it from what was there at this epoch: look again when it is done.
+            await asyncio.wait([others[1]])
+
+    async def _make(
+        self,
+        key: Hashable,
+        epoch: str,
+        at: float,
+        make: Callable[[T | None], Awaitable[Made[T]]],
+        old: _Entry | None,
+    ) -> T:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        mine = self._making[key] = (epoch, done)
+        try:
+            made = await make(old.made.value if old else None)
+            self.made += 1
+            self._keep(key, _Entry(made, epoch, at))
+            return made.value
+        finally:
+            done.set_result(None)
+            if self._making.get(key) is mine:
+                del self._making[key]
+
+    def _keep(self, key: Hashable, entry: _Entry) -> None:
+        if key in self._entries:
+            self.size -= self._entries.pop(key).made.size + _EXTRA
+        if entry.made.size + _EXTRA > self._most // 4:
+            return
+        self._entries[key] = entry
+        self.size += entry.made.size + _EXTRA
+        while self.size > self._most:
+            _, gone = self._entries.popitem(last=False)
+            self.size -= gone.made.size + _EXTRA
+
+    async def _look(self, db: Database, listings: tuple[UUID, ...]) -> tuple[str, tuple[int, ...]]:
+        async with db.connection() as conn:
+            row = await conn.fetchrow(_LOOK, listings)
+        assert row
+        return row["epoch"], tuple(row["left"])
+
+
+def made_of(value: T, size: int, cards: Iterable[Card], good_for_s: float = math.inf) -> Made[T]:
+    """An answer that shows these cards."""
+    shown = {card.id: _left(card) for card in cards}
+    return Made(value, size, tuple(shown), tuple(shown.values()), good_for_s)
+
+
+def _left(card: Card) -> int:
+    return LOW_STOCK if card.stock.word == "in_stock" else card.stock.left or 0
+
+
+def digest_of(*data: Any) -> bytes:
+    """Short for all of `data`, which msgspec can write as JSON: equal when they are equal."""
+    return hashlib.blake2b(msgspec.json.encode(data), digest_size=16).digest()
