@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from fondaco.core import failpoints
-from fondaco.core.db import LOST, RETRY, Database
+from fondaco.core.db import LOST, RETRY, Database, trouble
 from fondaco.core.problem import Problem, Unavailable
 from fondaco.orders.model import Bought, Purchase, refusal
 
@@ -23,7 +23,7 @@ _BUY = "SELECT n, verdict, group_id, data FROM orders.buy($1::jsonb) ORDER BY n"
 
 # What a second try can heal: a lost race, or a connection that broke with the outcome unknown. A purchase
 # that did commit answers `same_again`, because its key is kept for ever.
-_AGAIN = (*RETRY, *LOST, asyncpg.LockNotAvailableError, asyncpg.UniqueViolationError)
+_AGAIN = (*RETRY, *LOST, asyncpg.UniqueViolationError)
 
 _Waiting = tuple[Purchase, "asyncio.Future[Bought]"]
 
@@ -109,6 +109,11 @@ class Combiner:
                         raise Unavailable() from error
                     raise
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter
+            except asyncpg.PostgresError as error:
+                # Waited long enough for a lock, no room, a server that stops: all would only wait again.
+                if problem := trouble(error):
+                    raise problem from error
+                raise
         else:
             raise AssertionError("unreachable")
         return [verdict_of(row["verdict"], row["group_id"], row["data"]) for row in rows]
