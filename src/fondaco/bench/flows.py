@@ -8,7 +8,8 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from itertools import count
+from functools import partial
+from itertools import count, cycle
 from typing import Any, Literal
 
 import msgspec
@@ -19,9 +20,9 @@ from fondaco.bench.load import KEY, Link, connect, in_own_process, request, serv
 class Plan(msgspec.Struct, kw_only=True):
     """`flow`: each client shops, again and again. `rush`: every client once, all at the same moment.
     `mixed`: what a day brings, as it comes (`rate` a second) or, without a rate, as fast as it is answered.
-    `cards`: card orders at `rate` a second."""
+    `orders`: one card order for each token, not yet paid. `payments`: the payment of each of `sessions`."""
 
-    kind: Literal["flow", "rush", "mixed", "cards"]
+    kind: Literal["flow", "rush", "mixed", "orders", "payments"]
     port: int
     sandbox_port: int = 0
     clients: int
@@ -29,6 +30,7 @@ class Plan(msgspec.Struct, kw_only=True):
     rate: float = 0.0
     tokens: list[str]
     listings: list[str]
+    sessions: list[str] = []
     first_key: int = 0
     seed: int = 1
     host: str = "127.0.0.1"
@@ -43,6 +45,7 @@ class Outcome(msgspec.Struct):
     answers: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     words: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     paid: list[str] = msgspec.field(default_factory=list[str])
+    sessions: list[str] = msgspec.field(default_factory=list[str])
     late: int = 0
     slowest: int = 0
 
@@ -160,13 +163,24 @@ class Shopper:
 
     async def card(self) -> None:
         """An order paid by card on the sandbox's side; the key comes by the event."""
+        group, session = await self.card_order()
+        await self.pay(session)
+        self.outcome.paid.append(group)
+
+    async def card_order(self) -> tuple[str, str]:
+        """An order that awaits its payment: its group and the provider's session."""
         line = {"listing_id": self.pick.choice(self.plan.listings), "price": 499}
         placed = await self.ask(
             "order", "POST", "/api/v1/orders", {"pay_with": "card", "lines": [line]}, key=True
         )
         if not placed["checkout_url"]:
             raise Refused(503)
-        session = placed["checkout_url"].rpartition("/")[2].partition("#")[0].partition("?")[0]
+        session: str = placed["checkout_url"].rpartition("/")[2].partition("#")[0].partition("?")[0]
+        self.outcome.sessions.append(session)
+        return str(placed["order"]["id"]), session
+
+    async def pay(self, session: str) -> None:
+        """Pay on the sandbox's side."""
         sandbox = await connect(self.plan.host, self.plan.sandbox_port)
         try:
             status, answer = await self._timed(
@@ -176,7 +190,6 @@ class Shopper:
             sandbox.close()
         if status >= 400:
             self._refused(status, answer)
-        self.outcome.paid.append(placed["order"]["id"])
 
 
 # What a day brings, in parts of a hundred.
@@ -192,6 +205,8 @@ async def play(plan: Plan) -> Outcome:
     async with _shoppers(plan, outcome, keys, pick) as shoppers:
         if plan.kind == "rush":
             await _rush(plan, shoppers)
+        elif plan.kind == "orders":
+            await _orders(plan, shoppers)
         elif plan.rate:
             await _as_it_comes(plan, shoppers)
         else:
@@ -230,6 +245,23 @@ async def _rush(plan: Plan, shoppers: list[Shopper]) -> None:
     await asyncio.gather(*(one(s, t) for s, t in zip(shoppers, plan.tokens, strict=True)))
 
 
+async def _orders(plan: Plan, shoppers: list[Shopper]) -> None:
+    """Everybody places one card order."""
+    left = iter(plan.tokens)
+
+    async def one(shopper: Shopper) -> None:
+        for token in left:
+            shopper.token = token
+
+            async def whole() -> None:
+                group, _ = await shopper.card_order()
+                shopper.outcome.paid.append(group)
+
+            await _timed(shopper, "order", whole, time.perf_counter_ns())
+
+    await asyncio.gather(*map(one, shoppers))
+
+
 async def _closed(plan: Plan, shoppers: list[Shopper]) -> None:
     """Each client does the next thing as soon as the last is done; every thing as another buyer."""
     buyers = _others(plan)
@@ -246,10 +278,10 @@ async def _closed(plan: Plan, shoppers: list[Shopper]) -> None:
 
 async def _as_it_comes(plan: Plan, shoppers: list[Shopper]) -> None:
     """Things begin at their moments, answered or not; timed from the moment they should have begun."""
-    free, buyers = list(shoppers), _others(plan)
+    free, buyers, sessions = list(shoppers), _others(plan), iter(plan.sessions)
     tasks: set[asyncio.Task[None]] = set()
     began = time.perf_counter_ns()
-    for n in range(int(plan.seconds * plan.rate)):
+    for n in range(len(plan.sessions) or int(plan.seconds * plan.rate)):
         due = began + int(n / plan.rate * 1e9)
         await asyncio.sleep(max(0.0, (due - time.perf_counter_ns()) / 1e9))
         while not free:
@@ -257,8 +289,12 @@ async def _as_it_comes(plan: Plan, shoppers: list[Shopper]) -> None:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         shopper = free.pop()
         shopper.token = next(buyers)
-        name = "card" if plan.kind == "cards" else _drawn(shopper.pick)
-        task = asyncio.create_task(_timed(shopper, name, getattr(shopper, name), due))
+        if plan.kind == "payments":
+            name, work = "pay", partial(shopper.pay, next(sessions))
+        else:
+            name = _drawn(shopper.pick)
+            work = getattr(shopper, name)
+        task = asyncio.create_task(_timed(shopper, name, work, due))
         tasks.add(task)
 
         def ended(task: "asyncio.Task[None]", shopper: Shopper = shopper) -> None:
@@ -285,10 +321,8 @@ async def _timed(shopper: Shopper, name: str, work: Callable[[], Awaitable[None]
     outcome.micros.setdefault(name, []).append((time.perf_counter_ns() - began) // 1000)
 
 
-def _others(plan: Plan) -> "Any":
+def _others(plan: Plan) -> "cycle[str]":
     """The buyers' tokens round and round: nobody comes near what one person may do in a minute."""
-    from itertools import cycle
-
     return cycle(plan.tokens)
 
 

@@ -24,6 +24,7 @@ from fondaco.vault import Vault
 PRICE = 499
 CURRENCY = "EUR"
 MONEY = 10**9
+FIRST = 10**11  # ids end in a number of twelve digits, as the last part of a UUID has
 NO_PASSWORD = "-"  # noqa: S105 - nobody signs in with it
 
 _BUYERS = """
@@ -237,12 +238,12 @@ class Market:
 
 def buyer_id(number: int) -> UUID:
     """The id of the buyer of this number."""
-    return UUID(f"00000000-0000-7000-9000-{number:012d}")
+    return UUID(f"00000000-0000-7000-9000-{FIRST + number}")
 
 
 def listing_id(number: int) -> UUID:
     """The id of the listing of this number."""
-    return UUID(f"00000000-0000-7000-a000-{number:012d}")
+    return UUID(f"00000000-0000-7000-a000-{FIRST + number}")
 
 
 def keys_text(count: int) -> str:

@@ -23,6 +23,8 @@ def main(
 ) -> int:
     """Run it and show it; 0 when everything was right."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
     results: list[Result] = []
     for name in ALL if what == "all" else (what,):
         console.rule(name)
