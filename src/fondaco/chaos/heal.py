@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+from typing import Any
+
+import asyncpg
 
 from fondaco.core.db import SYSTEM, Database
 
@@ -18,6 +21,30 @@ OPEN = """SELECT
   + (SELECT count(*) FROM inventory.stock_batch WHERE state IN ('RECEIVED', 'IMPORTING'))
   + (SELECT count(*) FROM wallets.refund WHERE state IN ('REQUESTED', 'SENDING', 'UNKNOWN', 'PENDING'))
   + (SELECT count(*) FROM wallets.funding WHERE state = 'CREATED')"""
+
+
+HURRY = """
+UPDATE core.idempotency SET created_at = created_at - interval '2 minutes' WHERE status IS NULL;
+UPDATE wallets.refund SET called_at = called_at - interval '2 minutes',
+  checked_at = checked_at - interval '2 minutes', created_at = created_at - interval '2 minutes'
+  WHERE state IN ('REQUESTED', 'SENDING', 'UNKNOWN');
+UPDATE wallets.funding SET called_at = called_at - interval '1 minute',
+  checked_at = checked_at - interval '1 minute', created_at = created_at - interval '1 minute'
+  WHERE state = 'CREATED';
+UPDATE inventory.stock_batch SET touched_at = touched_at - interval '2 minutes'
+  WHERE state IN ('RECEIVED', 'IMPORTING');
+"""
+"""For short runs: what waits for a dead process's lease to end has waited."""
+
+
+async def hurry(owner_dsn: str) -> None:
+    """Date back what the product waits for, as the owner of the database."""
+    connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    connection = await connect(owner_dsn)
+    try:
+        await connection.execute(HURRY)
+    finally:
+        await connection.close()
 
 
 async def until_none(db: Database, sql: str, limit: float = LIMIT_S) -> float | None:

@@ -53,7 +53,11 @@ async def _money(db: Database, verdict: Verdict, truth: list[Row]) -> None:
     for line in truth:
         facts[line["fact"]].append(line)
     charges = {f"topup:{f['payment_intent']}": f["amount"] for f in facts["charge.succeeded"]}
-    refunds = {f"rfok:{f['refund']}": f["amount"] for f in facts["refund.succeeded"]}
+    refunds = {
+        f"rfok:{f['refund']}": f["amount"]
+        for f in (*facts["refund.created"], *facts["refund.succeeded"])
+        if f["status"] == "succeeded"
+    }
     fees = {f"fee:{f['balance_transaction']}": f["fee"] for f in facts["balance_transaction"] if f["fee"]}
     for kind, theirs in (("top_up", charges), ("refund_done", refunds), ("provider_fee", fees)):
         ours = await _journals(db, kind)

@@ -39,6 +39,8 @@ class Chaos:
     seconds: int
     stack: Stack
     say: Callable[[str], None]
+    hurry: bool = False
+    serving_within: int = SERVING_WITHIN_S
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     faults: list[str] = field(default_factory=list[str])
 
@@ -87,7 +89,7 @@ class Chaos:
             if outcome.seconds is None:
                 self.faults.append(
                     f"seed {self.seed}, step {strike.number} ({strike.kind} {strike.detail}): "
-                    f"not serving again within {SERVING_WITHIN_S} s"
+                    f"not serving again within {self.serving_within} s"
                 )
                 await self._until_serving(180)
 
@@ -104,7 +106,7 @@ class Chaos:
         if strike.kind in kills:
             outcome.killed = await asyncio.to_thread(kills[strike.kind])
             await asyncio.sleep(0.15)  # the death has to be seen before recovery can be
-            outcome.seconds = await self._until_serving(SERVING_WITHIN_S)
+            outcome.seconds = await self._until_serving(self.serving_within)
         elif strike.kind == "failpoint":
             await self._failpoint(strike, outcome)
         elif strike.kind == "provider":
@@ -115,7 +117,7 @@ class Chaos:
             for which in ("web", "worker"):
                 await asyncio.to_thread(stack.restart_with, which, {})
             outcome.killed = 2
-            outcome.seconds = await self._until_serving(SERVING_WITHIN_S)
+            outcome.seconds = await self._until_serving(self.serving_within)
 
     async def _failpoint(self, strike: Strike, outcome: Outcome) -> None:
         """Kill the process and start it with the point armed; then the point has some seconds to be hit."""
@@ -125,7 +127,7 @@ class Chaos:
         armed = {"FONDACO_FAILPOINTS": strike.detail, "FONDACO_FAILPOINTS_LOG": str(log)}
         await asyncio.to_thread(self.stack.restart_with, which, armed)
         outcome.killed = 1
-        outcome.seconds = await self._until_serving(SERVING_WITHIN_S)
+        outcome.seconds = await self._until_serving(self.serving_within)
         until = time.monotonic() + HIT_WITHIN_S
         while time.monotonic() < until and not log.exists():  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.1)
@@ -133,7 +135,7 @@ class Chaos:
         if outcome.hit and outcome.seconds is not None:
             outcome.killed += "kill" in strike.detail or "exit" in strike.detail
             await asyncio.sleep(0.15)
-            outcome.seconds = await self._until_serving(SERVING_WITHIN_S)
+            outcome.seconds = await self._until_serving(self.serving_within)
 
     async def _until_serving(self, limit: int = 90) -> float | None:
         """Seconds until everything serves; None when it does not within `limit`."""
@@ -158,6 +160,8 @@ class Chaos:
         drained = await heal.until_none(db, heal.DUE)
         if drained is None or drained > DRAINED_WITHIN_S:
             self.faults.append(f"seed {self.seed}: the queue was not drained within {DRAINED_WITHIN_S} s")
+        if self.hurry:
+            await heal.hurry(self.stack.endpoints.owner_dsn)
         self.faults += await load.resolve()
         began = time.monotonic()
         await inbox.backfill(db, gateway)  # the worker does it every ten minutes: deliveries were dropped
@@ -198,8 +202,19 @@ def show_plan(seed: int, count: int) -> int:
     return 0
 
 
-def run_chaos(seed: int, seconds: int, report: Path | None, folder: Path | None = None) -> int:
-    """Exit code 0 when nothing was lost, doubled or late; else 1, saying at which seed and step."""
+def run_chaos(
+    seed: int,
+    seconds: int,
+    report: Path | None = None,
+    folder: Path | None = None,
+    *,
+    hurry: bool = False,
+    serving_within: int = SERVING_WITHIN_S,
+) -> int:
+    """Exit code 0 when nothing was lost, doubled or late; else 1, saying at which seed and step.
+
+    `hurry`: afterwards the leases of dead processes are dated back instead of waited for.
+    """
     console = Console()
 
     def say(words: str) -> None:
@@ -216,7 +231,7 @@ def run_chaos(seed: int, seconds: int, report: Path | None, folder: Path | None 
         logging.CRITICAL
     )  # the harness's own pool loses its server, too
     stack = Stack(place / "data", say)
-    chaos = Chaos(seed, seconds, stack, say)
+    chaos = Chaos(seed, seconds, stack, say, hurry, serving_within)
     try:
         found = asyncio.run(chaos.run())
     finally:
