@@ -318,7 +318,7 @@ async def test_a_reversal_is_the_exact_mirror_and_happens_once(book: Book, db: D
 
 
 async def test_the_functions_inside_are_nobodys_business(book: Book) -> None:
-    for name in ("check_entry", "check_move", "check_balance", "check_journal", "check_account"):
+    for name in ("check_entries", "check_move", "check_balance", "check_journal", "check_account"):
         error = await refused(book.app, f"SELECT ledger.{name}()")
         assert isinstance(error, asyncpg.PostgresError)
     error = await refused(book.app, "CREATE FUNCTION ledger.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'")

@@ -48,7 +48,15 @@ CREATE FUNCTION audit.record(p_kind text, p_ref text, p_actor text, p_data jsonb
 RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = audit, pg_temp AS $$
   INSERT INTO event (kind, ref, actor, data) VALUES (p_kind, p_ref, p_actor, p_data) RETURNING id
 $$;
-REVOKE ALL ON FUNCTION audit.record FROM PUBLIC;
+
+-- Several events of one kind, in order.
+CREATE FUNCTION audit.record_many(p_kind text, p_refs text[], p_actors text[], p_data jsonb[]) RETURNS void
+LANGUAGE plpgsql SET search_path = audit, pg_temp AS $$
+BEGIN
+  INSERT INTO event (kind, ref, actor, data)
+    SELECT p_kind, t.ref, t.actor, t.data FROM unnest(p_refs, p_actors, p_data) t(ref, actor, data);
+END $$;
+REVOKE ALL ON FUNCTION audit.record, audit.record_many FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION audit.record TO fondaco_app;
 GRANT SELECT ON audit.event, audit.block TO fondaco_app;
 GRANT INSERT ON audit.block TO fondaco_app;

@@ -141,29 +141,59 @@ REVOKE ALL ON FUNCTION inventory.count_article FROM PUBLIC;
 CREATE TRIGGER counted AFTER INSERT ON catalog.listing
   FOR EACH ROW WHEN (NEW.kind = 'article') EXECUTE FUNCTION inventory.count_article();
 
--- Takes n free units of a listing for a line, from a random place, passing over locked ones.
--- Answers how many it got; the caller undoes by giving them back when that is too few.
-CREATE FUNCTION inventory.take(p_listing uuid, p_line uuid, p_n int, p_state text, p_until timestamptz)
-RETURNS int LANGUAGE plpgsql SECURITY DEFINER SET search_path = inventory, pg_temp AS $$
+-- Finds and locks free units of several listings, p_need[k] of listing k, each from a random place, passing
+-- over locked ones. Answers them in order of the listings, and how many of each there were.
+CREATE FUNCTION inventory.find_units(p_listings uuid[], p_need int[], OUT units uuid[], OUT got int[])
+LANGUAGE plpgsql SET search_path = inventory, pg_temp AS $$
 DECLARE
-  start uuid := gen_random_uuid();
-  ids uuid[];
-  rest uuid[];
+  places uuid[] := ARRAY(SELECT gen_random_uuid() FROM generate_subscripts(p_listings, 1));
+  whose int[];
 BEGIN
-  SELECT array_agg(id) INTO ids FROM (
-    SELECT id FROM stock_unit WHERE listing_id = p_listing AND state = 'AVAILABLE' AND id >= start
-    ORDER BY id LIMIT p_n FOR UPDATE SKIP LOCKED) t;
-  IF coalesce(cardinality(ids), 0) < p_n THEN
-    SELECT array_agg(id) INTO rest FROM (
-      SELECT id FROM stock_unit WHERE listing_id = p_listing AND state = 'AVAILABLE' AND id < start
-      ORDER BY id LIMIT p_n - coalesce(cardinality(ids), 0) FOR UPDATE SKIP LOCKED) t;
-    ids := coalesce(ids, '{}') || coalesce(rest, '{}');
+  SELECT array_agg(u.id), array_agg(t.k::int) INTO units, whose
+    FROM unnest(p_listings, p_need, places) WITH ORDINALITY t(listing, need, place, k), LATERAL (
+      SELECT s.id FROM stock_unit s WHERE s.listing_id = t.listing AND s.state = 'AVAILABLE' AND s.id >= t.place
+      ORDER BY s.id LIMIT t.need FOR UPDATE SKIP LOCKED) u;
+  IF coalesce(cardinality(units), 0) < (SELECT sum(need) FROM unnest(p_need) need) THEN
+    SELECT coalesce(units, '{}') || coalesce(array_agg(u.id), '{}'),
+           coalesce(whose, '{}') || coalesce(array_agg(t.k::int), '{}') INTO units, whose
+      FROM unnest(p_listings, p_need, places) WITH ORDINALITY t(listing, need, place, k), LATERAL (
+        SELECT s.id FROM stock_unit s WHERE s.listing_id = t.listing AND s.state = 'AVAILABLE' AND s.id < t.place
+        ORDER BY s.id LIMIT t.need - cardinality(array_positions(whose, t.k::int)) FOR UPDATE SKIP LOCKED) u;
+    units := ARRAY(SELECT t.id FROM unnest(units, whose) WITH ORDINALITY t(id, k, i) ORDER BY t.k, t.i);
   END IF;
-  IF cardinality(ids) < p_n THEN RETURN cardinality(ids); END IF;
-  UPDATE stock_unit SET state = p_state, line_id = p_line, reserved_until = p_until WHERE id = ANY (ids);
-  RETURN p_n;
+  got := ARRAY(SELECT coalesce(cardinality(array_positions(whose, k)), 0) FROM generate_subscripts(p_need, 1) k);
 END $$;
-REVOKE ALL ON FUNCTION inventory.take FROM PUBLIC;
+
+-- Finds and locks the counted copies of several articles, in order; answers how many of those needed there are.
+CREATE FUNCTION inventory.find_copies(p_listings uuid[], p_need int[]) RETURNS int[]
+LANGUAGE plpgsql SET search_path = inventory, pg_temp AS $$
+BEGIN
+  PERFORM 1 FROM counted c WHERE c.listing_id = ANY (p_listings) ORDER BY c.listing_id FOR NO KEY UPDATE;
+  RETURN ARRAY(SELECT least(coalesce(c.on_hand, 0), t.need)
+    FROM unnest(p_listings, p_need) WITH ORDINALITY t(listing, need, k)
+    LEFT JOIN counted c ON c.listing_id = t.listing ORDER BY t.k);
+END $$;
+
+-- Ends what is held for these lines: sold, or back on hand. Answers the articles.
+CREATE FUNCTION inventory.settle_holds(p_lines uuid[], p_sold boolean) RETURNS uuid[]
+LANGUAGE plpgsql SET search_path = inventory, pg_temp AS $$
+DECLARE
+  touched uuid[];
+BEGIN
+  IF NOT EXISTS (SELECT 1 FROM hold h WHERE h.line_id = ANY (p_lines)) THEN RETURN '{}'; END IF;
+  PERFORM 1 FROM counted c WHERE c.listing_id IN (SELECT h.listing_id FROM hold h WHERE h.line_id = ANY (p_lines))
+    ORDER BY c.listing_id FOR NO KEY UPDATE;
+  WITH ended AS (DELETE FROM hold h WHERE h.line_id = ANY (p_lines) RETURNING h.listing_id, h.quantity),
+  moved AS (
+    UPDATE counted c SET sold = c.sold + CASE WHEN p_sold THEN t.copies ELSE 0 END,
+        on_hand = c.on_hand + CASE WHEN p_sold THEN 0 ELSE t.copies END
+      FROM (SELECT e.listing_id, sum(e.quantity)::int AS copies FROM ended e GROUP BY e.listing_id) t
+      WHERE c.listing_id = t.listing_id RETURNING c.listing_id)
+  SELECT array_agg(m.listing_id) INTO touched FROM moved m;
+  RETURN touched;
+END $$;
+
+REVOKE ALL ON FUNCTION inventory.find_units, inventory.find_copies, inventory.settle_holds FROM PUBLIC;
 
 -- How many free units or copies a listing has, told up to p_most and never beyond ten: for the stock word.
 CREATE FUNCTION inventory.left_up_to(p_listing uuid, p_most int) RETURNS int

@@ -84,9 +84,9 @@ ALTER TABLE ledger.journal ENABLE ALWAYS TRIGGER append_only;
 
 CREATE FUNCTION ledger.check_journal() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF (SELECT count(*) FROM ledger.entry WHERE journal_id = NEW.id) < 2
-     OR EXISTS (SELECT 1 FROM ledger.entry WHERE journal_id = NEW.id
-                GROUP BY currency HAVING sum(amount) <> 0) THEN
+  IF (SELECT coalesce(sum(t.legs), 0) < 2 OR bool_or(t.off <> 0) FROM (
+        SELECT count(*) AS legs, sum(amount) AS off FROM ledger.entry WHERE journal_id = NEW.id
+        GROUP BY currency) t) THEN
     RAISE EXCEPTION 'journal % does not balance', NEW.id
       USING ERRCODE = '23514', CONSTRAINT = 'journal_balanced';
   END IF;
@@ -102,34 +102,36 @@ CREATE CONSTRAINT TRIGGER balanced AFTER INSERT ON ledger.journal DEFERRABLE INI
   FOR EACH ROW EXECUTE FUNCTION ledger.check_journal();
 
 -- An entry joins a journal of its own transaction only (nobody adds lines to a closed one), is what its
--- balance row has just become, and moves an account that this kind of journal may move that way.
-CREATE FUNCTION ledger.check_entry() RETURNS trigger LANGUAGE plpgsql AS $$
+-- balance row has just become, and moves an account that this kind of journal may move that way. Asked once
+-- for all entries of a statement, along the indexes whatever the statistics say.
+CREATE FUNCTION ledger.check_entries() RETURNS trigger LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-  j_kind text;
+  wrong record;
 BEGIN
-  SELECT kind INTO j_kind FROM ledger.journal WHERE id = NEW.journal_id AND xid = pg_current_xact_id();
-  IF NOT FOUND THEN
-    RAISE EXCEPTION 'journal % is closed', NEW.journal_id
+  SELECT e.journal_id, e.account_id, e.version, j.kind, p.sign INTO wrong
+    FROM fresh e
+    LEFT JOIN ledger.journal j ON j.id = e.journal_id AND j.xid = pg_current_xact_id()
+    LEFT JOIN ledger.account a ON a.id = e.account_id AND NOT a.frozen
+    LEFT JOIN ledger.posting_rule p ON p.journal_kind = j.kind AND p.account_kind = a.kind
+      AND p.sign = sign(e.amount)
+    LEFT JOIN ledger.balance b ON b.account_id = e.account_id AND b.slot = e.slot AND b.version = e.version
+      AND b.amount = e.balance_after AND b.chain = e.hash
+    WHERE p.sign IS NULL OR b.account_id IS NULL
+    ORDER BY j.kind IS NULL DESC, p.sign IS NULL DESC LIMIT 1;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  IF wrong.kind IS NULL THEN
+    RAISE EXCEPTION 'journal % is closed', wrong.journal_id
       USING ERRCODE = '23514', CONSTRAINT = 'journal_closed';
-  END IF;
-  IF NOT EXISTS (
-    SELECT 1 FROM ledger.posting_rule p JOIN ledger.account a
-      ON a.id = NEW.account_id AND a.kind = p.account_kind AND NOT a.frozen
-    WHERE p.journal_kind = j_kind AND p.sign = sign(NEW.amount)) THEN
-    RAISE EXCEPTION 'a % journal may not move account % that way', j_kind, NEW.account_id
+  ELSIF wrong.sign IS NULL THEN
+    RAISE EXCEPTION 'a % journal may not move account % that way', wrong.kind, wrong.account_id
       USING ERRCODE = '42501';
   END IF;
-  IF NOT EXISTS (
-    SELECT 1 FROM ledger.balance b
-    WHERE b.account_id = NEW.account_id AND b.slot = NEW.slot AND b.version = NEW.version
-      AND b.amount = NEW.balance_after AND b.chain = NEW.hash) THEN
-    RAISE EXCEPTION 'entry % of account % is not what its balance says', NEW.version, NEW.account_id
-      USING ERRCODE = '23514', CONSTRAINT = 'entry_is_balance';
-  END IF;
-  RETURN NEW;
+  RAISE EXCEPTION 'entry % of account % is not what its balance says', wrong.version, wrong.account_id
+    USING ERRCODE = '23514', CONSTRAINT = 'entry_is_balance';
 END $$;
-CREATE TRIGGER same_transaction BEFORE INSERT ON ledger.entry
-  FOR EACH ROW EXECUTE FUNCTION ledger.check_entry();
+CREATE TRIGGER same_transaction AFTER INSERT ON ledger.entry REFERENCING NEW TABLE AS fresh
+  FOR EACH STATEMENT EXECUTE FUNCTION ledger.check_entries();
 ALTER TABLE ledger.entry ENABLE ALWAYS TRIGGER same_transaction;
 
 -- A balance row is born empty and moves by one entry at a time.
@@ -266,6 +268,69 @@ BEGIN
       VALUES (accs[i], leg_slot, b.version, j, b.currency, amts[i], b.amount, b.chain);
   END LOOP;
   RETURN j;
+END $$;
+
+-- Opens accounts that nobody has opened before, one per owner; answers their ids in that order.
+CREATE FUNCTION ledger.open_accounts(p_kind text, p_owners text[], p_currencies text[]) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
+DECLARE
+  k account_kind;
+  ids bigint[] := ARRAY(SELECT nextval('ledger.account_id_seq') FROM generate_subscripts(p_owners, 1));
+BEGIN
+  SELECT * INTO STRICT k FROM account_kind WHERE kind = p_kind;
+  INSERT INTO account (id, kind, owner, currency, slots) OVERRIDING SYSTEM VALUE
+    SELECT t.id, p_kind, t.owner, t.currency, k.slots FROM unnest(ids, p_owners, p_currencies) t(id, owner, currency);
+  INSERT INTO balance (account_id, slot, currency, side, floor)
+    SELECT t.id, s, t.currency, k.side, k.floor
+    FROM unnest(ids, p_currencies) t(id, currency), generate_series(0, k.slots - 1) s;
+  RETURN ids;
+END $$;
+
+-- Several new journals of one kind at once. Leg i belongs to journal p_of[i]; a journal names an account once.
+-- Balances that others may move meanwhile are locked by the caller, in order of account. Several moves of one
+-- balance are made one after the other, in order of the journals.
+CREATE FUNCTION ledger.post_many(p_kind text, p_idems text[], p_refs text[], p_actors text[],
+                                 p_of int[], p_accounts bigint[], p_amounts bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
+DECLARE
+  ids bigint[] := ARRAY(SELECT nextval('ledger.journal_id_seq') FROM generate_subscripts(p_idems, 1));
+  prints bytea[];
+  slots smallint[];
+  turns int[];
+  moved int;
+  made int := 0;
+BEGIN
+  WITH told AS (
+    SELECT t.of, sha256(convert_to(jsonb_build_array(p_kind, p_refs[t.of], array_agg(t.acc ORDER BY t.acc),
+             array_agg(t.amt ORDER BY t.acc), NULL)::text, 'UTF8')) AS print
+    FROM unnest(p_of, p_accounts, p_amounts) t(of, acc, amt) GROUP BY t.of),
+  written AS (
+    INSERT INTO journal (id, kind, idem, fingerprint, ref, actor) OVERRIDING SYSTEM VALUE
+      SELECT ids[t.of], p_kind, p_idems[t.of], t.print, p_refs[t.of], p_actors[t.of] FROM told t)
+  SELECT array_agg(t.print ORDER BY t.of) INTO prints FROM told t;
+  SELECT array_agg(l.slot ORDER BY l.n), array_agg(l.turn ORDER BY l.n) INTO slots, turns FROM (
+    SELECT t.n, s.slot, row_number() OVER (PARTITION BY t.acc, s.slot ORDER BY t.of) AS turn
+    FROM unnest(p_of, p_accounts) WITH ORDINALITY t(of, acc, n) JOIN account a ON a.id = t.acc,
+      LATERAL (SELECT (ids[t.of] % a.slots)::smallint AS slot) s) l;
+  FOR this_turn IN 1 .. (SELECT max(t) FROM unnest(turns) t) LOOP
+    WITH moves AS (
+      UPDATE balance b SET
+        amount = b.amount + t.amt * b.side,
+        version = b.version + 1,
+        chain = sha256(b.chain || int8send(t.acc) || int2send(t.slot) || int8send(b.version + 1)
+                       || int8send(ids[t.of]) || int8send(t.amt) || int8send(b.amount + t.amt * b.side)
+                       || prints[t.of])
+      FROM unnest(p_of, p_accounts, p_amounts, slots, turns) t(of, acc, amt, slot, turn)
+      WHERE t.turn = this_turn AND b.account_id = t.acc AND b.slot = t.slot
+      RETURNING b.account_id, b.slot, b.version, ids[t.of] AS journal_id, b.currency, t.amt, b.amount, b.chain)
+    INSERT INTO entry (account_id, slot, version, journal_id, currency, amount, balance_after, hash)
+      SELECT * FROM moves;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    made := made + moved;
+  END LOOP;
+  IF made IS DISTINCT FROM cardinality(p_of) THEN
+    RAISE EXCEPTION 'of % moves only % were made', cardinality(p_of), made USING ERRCODE = '22023';
+  END IF;
 END $$;
 
 CREATE VIEW ledger.account_balance AS

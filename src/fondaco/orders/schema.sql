@@ -130,7 +130,6 @@ CREATE TYPE orders.asked AS (
   from_cart boolean, until timestamptz, days int, parts jsonb, known uuid, known_as bytea, wallet bigint,
   holds bigint, lines orders.wanted[], total bigint);
 
--- Everything that decides about the purchases of a call, read at once. p_locked: the wallets that were locked.
 -- Whether a key of this region works in that country. What is not known is not refused.
 CREATE FUNCTION orders.region_fits(p_region text, p_country text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE
@@ -142,6 +141,7 @@ CREATE FUNCTION orders.region_fits(p_region text, p_country text) RETURNS boolea
   END
 $$;
 
+-- Everything that decides about the purchases of a call, read at once. p_locked: the wallets that were locked.
 CREATE FUNCTION orders.look(p_batch jsonb, p_pay text, p_locked bigint[]) RETURNS orders.asked[]
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 BEGIN
@@ -493,7 +493,7 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
 DECLARE
   v verdict;
 BEGIN
-  SELECT (buy_all(jsonb_build_array(p), 'card', '{}'))[1].* INTO v;
+  v := (buy_all(jsonb_build_array(p), 'card', '{}'))[1];
   IF v.verdict = 'bought' THEN
     PERFORM audit.record('order.placed', 'order:' || o.id, p->>'actor', jsonb_build_object('group_id', v.group_id,
               'buyer_id', o.buyer_id, 'seller_id', o.seller_id))
@@ -510,7 +510,7 @@ DECLARE
   g order_group;
   is_now text;
   lines record;
-  f record;
+  stock record;
 BEGIN
   SELECT * INTO STRICT g FROM order_group WHERE id = p_group FOR NO KEY UPDATE;
   PERFORM 1 FROM wallets.funding f WHERE f.id = p_funding AND f.group_id = p_group
@@ -527,14 +527,14 @@ BEGIN
     WHERE o.group_id = p_group;
   IF is_now = 'EXPIRED' THEN
     BEGIN
-      f := find(lines.listings, lines.quantities, lines.counted);
-      IF f.got <> lines.quantities THEN
+      stock := find(lines.listings, lines.quantities, lines.counted);
+      IF stock.got <> lines.quantities THEN
         RAISE EXCEPTION USING ERRCODE = 'FD001';  -- lets go of what was locked
       END IF;
     EXCEPTION WHEN SQLSTATE 'FD001' THEN
       RETURN 'sold_out';
     END;
-    PERFORM deal_out(lines.ids, lines.listings, lines.quantities, lines.counted, f.units, NULL);
+    PERFORM deal_out(lines.ids, lines.listings, lines.quantities, lines.counted, stock.units, NULL);
   ELSE
     UPDATE inventory.stock_unit u SET state = 'SOLD', reserved_until = NULL
       WHERE u.line_id = ANY (lines.ids) AND u.state = 'RESERVED';
