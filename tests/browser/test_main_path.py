@@ -89,3 +89,43 @@ def test_a_seller_lists_and_stocks(visitor: Visitor, stack: Stack) -> None:
     shopper.goto("/browse?q=tideglass")
     expect(shopper.locator("main")).to_contain_text("Tideglass")
     expect(shopper.locator("main")).to_contain_text("12.50")
+
+
+def test_an_article_from_its_writing_to_its_reading(visitor: Visitor, stack: Stack) -> None:
+    page = visitor().page
+    sign_in(page, stack, "atelier-software")
+    page.goto("/seller/listings/new")
+    page.get_by_role("radio", name=re.compile("An article")).check()
+    for name, text in (
+        ("title", "Knots for Beginners"),
+        ("platform", "Web"),
+        ("price", "4.00"),
+        ("summary", "Five knots."),
+        ("description", "Bowline, hitch and friends."),
+    ):
+        page.locator(f"[name={name}]").fill(text)
+    page.select_option("select[name=category]", "learning")
+    page.get_by_role("button", name="Keep as a draft").click()
+    page.locator("[name=content]").fill("## Bowline\n\nThe **rabbit** comes out of its hole.")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("#preview strong")).to_have_text("rabbit")
+    page.get_by_role("button", name="Save content").click()
+    page.locator("[name=copies]").fill("2")
+    page.get_by_role("button", name="Set the number").click()
+    expect(page.locator("main")).to_contain_text("2 copies are for sale now.")
+    page.get_by_role("link", name="Listing", exact=True).click()
+    page.locator("main a[href$='/do/publish']").click()
+    page.locator("dialog[open] button[type=submit]").click()
+    expect(page.locator("main")).to_contain_text("On sale")
+
+    reader = visitor(PHONE).page
+    sign_in(reader, stack, "buyer2")
+    buy_now(reader, "knots")
+    pay_by_card(reader)
+    reader.get_by_role("link", name="Open your article").click()
+    reader.locator("main a[href^='/library/']").first.click()
+    reader.get_by_role("button", name="Open the article").click()
+    expect(reader.locator("#article strong")).to_have_text("rabbit")
+    expect(reader.get_by_role("button", name="Print")).to_be_visible()
+    reader.get_by_role("link", name="Done").click()
+    expect(reader.locator("main")).to_contain_text("Article opened")

@@ -11,7 +11,7 @@ from fondaco.core.web import Parts
 from fondaco.notifications.jobs import read_events
 from fondaco.notifications.sending import send_due
 from fondaco.vault import Vault
-from tests.support.goods import add_keys, make_listing
+from tests.support.goods import add_keys, make_article, make_listing
 from tests.support.money import give_money
 from tests.support.people import PASSWORD, bearer, make_seller, make_user
 
@@ -78,3 +78,35 @@ async def test_a_key_is_nowhere_but_in_its_reveal(
     said = "".join(capfd.readouterr())
     assert "CANARY" not in said
     assert PASSWORD not in said
+
+
+async def test_an_article_is_nowhere_but_with_those_who_bought_it(
+    db: Database,
+    parts: Parts,
+    owner: asyncpg.Connection,
+    client: httpx.AsyncClient,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    seller = await make_seller(db)
+    listing = await make_article(db, parts.get(Vault), seller, content="# Title\n\nCANARY in the dough.")
+    buyer = await make_user(db)
+    await give_money(db, buyer.user(), 10_000)
+    mine, theirs = await bearer(db, buyer), await bearer(db, seller)
+    late = {"content": "# CANARY of a save that came too late", "version": 0}
+    refused = await client.put(f"/api/v1/seller/listings/{listing.id}/content", headers=theirs, json=late)
+    assert (refused.status_code, "CANARY" in refused.text) == (409, False)
+    line = {"listing_id": str(listing.id), "quantity": 1, "price": listing.price}
+    order = {"pay_with": "wallet", "lines": [line]}
+    bought = await client.post("/api/v1/orders", headers=mine, json=order)
+    assert bought.status_code == 201, bought.text
+    await read_events(parts)
+    await send_due(parts)
+    [item] = (await client.get("/api/v1/library", headers=mine)).json()["items"]
+    for path in (f"/l/{listing.slug}", f"/api/v1/listings/{listing.slug}", "/browse?q=canary"):
+        assert "CANARY in the dough" not in (await client.get(path)).text
+    hidden = await client.post(f"/api/v1/library/{item['id']}/reveal", headers=theirs)
+    assert hidden.status_code == 404
+    shown = await client.post(f"/api/v1/library/{item['id']}/reveal", headers=mine)
+    assert shown.json()["secret"] == "# Title\n\nCANARY in the dough."
+    assert "CANARY" not in await everywhere(owner)
+    assert "CANARY" not in "".join(capfd.readouterr())
