@@ -42,7 +42,7 @@ async def memory(console: Console, options: Options) -> Result:
         table = Table(
             "Memory (PSS) and start",
             ("process", "ready after ms", "MiB after its start", "MiB after load"),
-            note=f"Load: {outcome.done} pages, lists, purchases, flows and card orders. PostgreSQL is counted "
+            note=f"Load: {outcome.done} pages, lists, purchases, flows, card orders. PostgreSQL is counted "
             "with all its processes and shared buffers; its start makes a new cluster.",
         )
         ready = {**stack.ready_ms, "postgres": stack.ready_ms["PostgreSQL, new cluster"]}
