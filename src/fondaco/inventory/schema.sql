@@ -147,21 +147,20 @@ CREATE FUNCTION inventory.find_units(p_listings uuid[], p_need int[], OUT units 
 LANGUAGE plpgsql SET search_path = inventory, pg_temp AS $$
 DECLARE
   places uuid[] := ARRAY(SELECT gen_random_uuid() FROM generate_subscripts(p_listings, 1));
-  whose int[];
+  whose bigint[];
 BEGIN
-  SELECT array_agg(u.id), array_agg(t.k::int) INTO units, whose
+  SELECT coalesce(array_agg(u.id ORDER BY t.k), '{}'), coalesce(array_agg(t.k ORDER BY t.k), '{}') INTO units, whose
     FROM unnest(p_listings, p_need, places) WITH ORDINALITY t(listing, need, place, k), LATERAL (
       SELECT s.id FROM stock_unit s WHERE s.listing_id = t.listing AND s.state = 'AVAILABLE' AND s.id >= t.place
       ORDER BY s.id LIMIT t.need FOR UPDATE SKIP LOCKED) u;
-  IF coalesce(cardinality(units), 0) < (SELECT sum(need) FROM unnest(p_need) need) THEN
-    SELECT coalesce(units, '{}') || coalesce(array_agg(u.id), '{}'),
-           coalesce(whose, '{}') || coalesce(array_agg(t.k::int), '{}') INTO units, whose
+  IF cardinality(units) < (SELECT sum(need) FROM unnest(p_need) need) THEN
+    SELECT units || coalesce(array_agg(u.id), '{}'), whose || coalesce(array_agg(t.k), '{}') INTO units, whose
       FROM unnest(p_listings, p_need, places) WITH ORDINALITY t(listing, need, place, k), LATERAL (
         SELECT s.id FROM stock_unit s WHERE s.listing_id = t.listing AND s.state = 'AVAILABLE' AND s.id < t.place
-        ORDER BY s.id LIMIT t.need - cardinality(array_positions(whose, t.k::int)) FOR UPDATE SKIP LOCKED) u;
-    units := ARRAY(SELECT t.id FROM unnest(units, whose) WITH ORDINALITY t(id, k, i) ORDER BY t.k, t.i);
+        ORDER BY s.id LIMIT t.need - cardinality(array_positions(whose, t.k)) FOR UPDATE SKIP LOCKED) u;
+    units := ARRAY(SELECT t.id FROM unnest(units, whose) t(id, k) ORDER BY t.k);
   END IF;
-  got := ARRAY(SELECT coalesce(cardinality(array_positions(whose, k)), 0) FROM generate_subscripts(p_need, 1) k);
+  got := ARRAY(SELECT cardinality(array_positions(whose, k)) FROM generate_series(1::bigint, cardinality(p_need)) k);
 END $$;
 
 -- Finds and locks the counted copies of several articles, in order; answers how many of those needed there are.
