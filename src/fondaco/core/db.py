@@ -25,6 +25,7 @@ RETRY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 LOST = (
     asyncpg.ConnectionDoesNotExistError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement begun while the driver was reading the server's last words
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.ProtocolViolationError,  # what a pooler says when it has no server to give
@@ -52,6 +53,7 @@ def trouble(error: BaseException) -> Unavailable | None:
     if isinstance(error, asyncpg.DiskFullError):
         return NoRoom()
     away = isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
+    away = away or isinstance(error, asyncpg.InternalClientError)
     return Unavailable() if away or isinstance(error, OVERLOADED) else None
 
 
