@@ -3,7 +3,7 @@ agree with every client's own record."""
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ class Client:
             return answer.json()
         raise AssertionError(f"{method} {path} never had an answer")
 
-    async def until(self, path: str, found: Any) -> Any:
+    async def until(self, path: str, found: Callable[[Any], Any]) -> Any:
         """Asks until the answer is as wanted; what the workers do may take a moment."""
         for _ in range(900):
             answer = await self.ask("GET", path)
