@@ -17,12 +17,12 @@ from fondaco.core.pagination import Cursors
 from fondaco.core.problem import Problem
 from fondaco.core.web import (
     Call,
+    Door,
     Edge,
     Parts,
     on_exception,
     on_http_exception,
     on_problem,
-    permit,
     security_headers,
 )
 from fondaco.identity.permissions import PERMISSIONS
@@ -88,12 +88,12 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         route_handlers=all_routes(),
         request_class=Call,
         before_send=[security_headers(settings)],
-        guards=[permit],
         lifespan=[running],
         middleware=[
             DefineMiddleware(Measure),
             DefineMiddleware(Edge, settings=settings, resolve=resolve),
             DefineMiddleware(RateLimit, buckets=Buckets(settings.api_rate)),
+            DefineMiddleware(Door, permissions=PERMISSIONS),
             DefineMiddleware(Idempotency),
         ],
         csrf_config=CSRFConfig(
@@ -102,7 +102,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
             cookie_secure=settings.secure_cookies,
             cookie_httponly=True,
             cookie_samesite="lax",
-            exclude=["^/api/", "^/webhooks/", "^/static/"],
+            exclude=["^/api/", "^/webhooks/", "^/static/", "^/health/", "^/metrics$"],
         ),
         exception_handlers={Problem: on_problem, HTTPException: on_http_exception, Exception: on_exception},
         openapi_config=openapi_config(settings),

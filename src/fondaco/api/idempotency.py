@@ -16,6 +16,7 @@ from typing import Any, cast
 import asyncpg
 import structlog
 from litestar.types import ASGIApp, HTTPRequestEvent, Message, Receive, Scope, Send
+from litestar.utils.scope.state import ScopeState
 
 from fondaco.api.answers import header, parts_of, send_problem, viewer_in
 from fondaco.core import failpoints
@@ -73,7 +74,7 @@ class Idempotency:
             await self.app(scope, receive, send)
             return
         try:
-            if not 1 <= len(key) <= 255 or not all("!" <= c <= "~" for c in key):
+            if not 1 <= len(key) <= 255 or not (key.isascii() and key.isprintable()) or " " in key:
                 raise BadIdempotencyKey()
             body = await _read(receive)
             keeps_key: Callable[[bytes], bool] | None = _opt(scope).get("keeps_key")
@@ -82,6 +83,7 @@ class Idempotency:
         except Problem as problem:
             await send_problem(problem, scope, receive, send)
             return
+        ScopeState.from_scope(scope).body = body  # so that it is not put together a second time
         if claim is None:
             await self.app(scope, _again(body, receive), send)
         elif kept is not None:

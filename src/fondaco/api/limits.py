@@ -7,10 +7,11 @@ keeps one caller from crowding out the others.
 import math
 import time
 from dataclasses import dataclass
+from uuid import UUID
 
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
-from fondaco.api.answers import send_problem, viewer_in
+from fondaco.api.answers import parts_of, send_problem, viewer_in
 from fondaco.core.problem import TooMany
 from fondaco.core.viewer import Viewer
 
@@ -33,17 +34,20 @@ LIMITS: dict[str, Limit] = {
 }
 
 
+_Actor = tuple[str, UUID | str | None]  # kind, and who of it
+
+
 class Buckets:
     """The tokens each actor has left. `per_second` is the setting api_rate."""
 
     def __init__(self, per_second: int) -> None:
         self._per_second = per_second
-        self._left: dict[str, tuple[float, float]] = {}  # actor -> tokens, when
+        self._left: dict[_Actor, tuple[float, float]] = {}  # actor -> tokens, when
 
     def take(self, viewer: Viewer, now: float) -> tuple[int, int, int]:
         """Take one token: (limit, whole tokens left or -1 for none, seconds until full or the next)."""
-        kind, name = _actor(viewer)
-        limit = LIMITS[kind]
+        name = _actor(viewer)
+        limit = LIMITS[name[0]]
         rate = self._per_second * limit.rate
         most = rate * limit.burst
         tokens, then = self._left.get(name, (most, now))
@@ -63,12 +67,12 @@ class Buckets:
             del self._left[name]
 
 
-def _actor(viewer: Viewer) -> tuple[str, str]:
+def _actor(viewer: Viewer) -> _Actor:
     if viewer.api_key_id:
-        return "api_key", f"key:{viewer.api_key_id}"
+        return "api_key", viewer.api_key_id
     if viewer.user_id:
-        return "session", f"session:{viewer.session_id}"
-    return "guest", f"ip:{viewer.ip}"
+        return "session", viewer.session_id
+    return "guest", viewer.ip
 
 
 class RateLimit:
@@ -83,19 +87,13 @@ class RateLimit:
             await self.app(scope, receive, send)
             return
         limit, left, reset = self.buckets.take(viewer_in(scope), time.monotonic())
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"ratelimit-limit", b"%d" % limit),
-                    (b"ratelimit-remaining", b"%d" % max(0, left)),
-                    (b"ratelimit-reset", b"%d" % reset),
-                ]
-            await send(message)
-
+        parts_of(scope)["told"] = [
+            (b"ratelimit-limit", b"%d" % limit),
+            (b"ratelimit-remaining", b"%d" % max(0, left)),
+            (b"ratelimit-reset", b"%d" % reset),
+        ]
         if left < 0:
             words = f"That is more than {limit} calls at once. Please wait a little."
-            await send_problem(TooMany(words, retry_after=reset), scope, receive, with_headers)
+            await send_problem(TooMany(words, retry_after=reset), scope, receive, send)
             return
-        await self.app(scope, receive, with_headers)
+        await self.app(scope, receive, send)

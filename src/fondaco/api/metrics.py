@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -89,8 +90,19 @@ class Measure:
             await self.app(scope, receive, watched)
         finally:
             route = str(parts_of(scope).get("path_template", ""))
-            REQUESTS.labels(route, scope["method"], str(status)).inc()
-            SECONDS.labels(route).observe(time.perf_counter() - began)
+            _requests(route, scope["method"], status).inc()
+            _seconds(route).observe(time.perf_counter() - began)
+
+
+@cache
+def _requests(route: str, method: str, status: int) -> Counter:
+    """The counter of these labels. There are as many as routes and outcomes: unknown paths have no route."""
+    return REQUESTS.labels(route, method, str(status))
+
+
+@cache
+def _seconds(route: str) -> Histogram:
+    return SECONDS.labels(route)
 
 
 async def render(db: Database) -> bytes:

@@ -115,17 +115,22 @@ def _decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
 
 
 async def permit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Guard on every route: the handler's `permit=` names a permission, the table says who has it.
+    """`check_permission` as a guard of single routes. A coroutine, as the framework sends plain functions to
+    a thread, which costs more than the rest of a small request."""
+    check_permission(connection.scope, connection.app.state.permissions)
+
+
+def check_permission(scope: AsgiScope, table: Mapping[str, frozenset[str]]) -> None:
+    """The route's `permit=` names a permission, the table says who has it.
 
     Nobody signed in: 401 (pages send to sign-in). No role in that desk at all: 404, as if there were no
-    such desk. A role in it, but not this one: 403. A coroutine, as the framework sends plain functions to a
-    thread, which costs more than the rest of a small request.
+    such desk. A role in it, but not this one: 403.
     """
-    name = handler.opt.get("permit")
-    table = cast(Mapping[str, frozenset[str]], connection.app.state.permissions)
+    found = cast(dict[str, Any], scope)
+    name = found["route_handler"].opt.get("permit")
     if name is None or name not in table:
         raise NotFound()
-    viewer = cast(Viewer, cast(dict[str, Any], connection.scope).get("viewer", GUEST))
+    viewer = cast(Viewer, found.get("viewer", GUEST))
     allowed = table[name]
     if "anonymous" in allowed:
         return
@@ -254,9 +259,6 @@ def _where(error: BaseException) -> str:
     return " > ".join(places[-6:])
 
 
-_Request = Request[Any, Any, Any]  # naming the parameters anew for each request would cost
-
-
 class Edge:
     """Outermost middleware: who is asking, and writes from our own pages only."""
 
@@ -267,15 +269,34 @@ class Edge:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            call = _Request(scope, receive)
+            call = cast(Request[Any, Any, Any], Request(scope, receive))
             cast(dict[str, Any], scope)["viewer"] = await self.resolve(call)
             if scope["method"] not in ("GET", "HEAD", "OPTIONS") and not same_origin(call, self.origin):
                 raise CrossSite()
         await self.app(scope, receive, send)
 
 
+class Door:
+    """Middleware before every handler: its permission, before anything is done for the request. (A guard of
+    the framework's would copy the handler for each request.)"""
+
+    def __init__(self, app: ASGIApp, *, permissions: Mapping[str, frozenset[str]]) -> None:
+        self.app = app
+        self.permissions = permissions
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        check_permission(scope, self.permissions)
+        await self.app(scope, receive, send)
+
+
+def said(scope: AsgiScope, name: bytes) -> str | None:
+    """The first header of this name (lower case) in a request. Cheaper than all of them as text."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+
+
 def security_headers(settings: Settings) -> Callable[[Message, AsgiScope], Awaitable[None]]:
-    """A hook on every answer, also those the router gives before any middleware runs."""
+    """A hook on every answer, also those the router gives before any middleware runs. It adds what
+    middlewares left in the scope's `told`, too: a list of raw headers."""
     fixed = {
         "Content-Security-Policy": CSP.format(pay=settings.stripe_api_base or "https://checkout.stripe.com"),
         "X-Content-Type-Options": "nosniff",
@@ -292,8 +313,9 @@ def security_headers(settings: Settings) -> Callable[[Message, AsgiScope], Await
     async def add(message: Message, scope: AsgiScope) -> None:
         if message["type"] == "http.response.start":
             given = list(message["headers"])
-            said = {name.lower() for name, _ in given}
-            message["headers"] = given + [pair for pair in raw if pair[0] not in said]
+            names = {name.lower() for name, _ in given}
+            told = cast(dict[str, Any], scope).get("told", ())
+            message["headers"] = [*given, *told, *(pair for pair in raw if pair[0] not in names)]
 
     return add
 
@@ -302,11 +324,11 @@ def client_ip(call: Request[Any, Any, Any], trusted_proxies: str) -> str:
     """The caller's address; X-Forwarded-For counts only when a trusted proxy says it."""
     client = cast(dict[str, Any], call.scope).get("client")
     peer = str(client[0]) if client else ""
-    said = call.headers.get("x-forwarded-for")
-    if not said:
+    route = said(call.scope, b"x-forwarded-for")
+    if not route:
         return peer
     proxies = _networks(trusted_proxies)
-    forwarded = [p.strip() for p in said.split(",") if p.strip()]
+    forwarded = [p.strip() for p in route.split(",") if p.strip()]
     while forwarded and _within(peer, proxies):
         peer = forwarded.pop()
     return peer
@@ -333,7 +355,7 @@ def _within(peer: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
 def same_origin(call: Request[Any, Any, Any], base_url: str) -> bool:
     """Whether a write may come from a page: our own, or one whose origin the browser does not tell
     ("null", no header: then the CSRF token decides). The API and webhooks take no cookies."""
-    origin = call.headers.get("origin")
+    origin = said(call.scope, b"origin")
     if origin in (None, "null", base_url) or str(call.scope["path"]).startswith(("/api/", "/webhooks/")):
         return True
     return urlsplit(str(origin)).netloc == call.headers.get("host", "")

@@ -10,7 +10,7 @@ from fondaco.core.clock import now
 from fondaco.core.db import Database
 from fondaco.core.ids import token_hash
 from fondaco.core.viewer import Viewer
-from fondaco.core.web import Parts, client_ip
+from fondaco.core.web import Parts, client_ip, said
 from fondaco.identity.permissions import KEY_SCOPES
 from fondaco.settings import Settings
 
@@ -28,14 +28,13 @@ async def resolve(request: Request[Any, Any, Any]) -> Viewer:
     """
     parts = cast(Parts, request.app.state.parts)
     settings = parts.get(Settings)
-    headers, path = request.headers, str(request.scope["path"])
-    guest = Viewer(
-        ip=client_ip(request, settings.trusted_proxies), user_agent=headers.get("user-agent", "")[:300]
-    )
+    path = str(request.scope["path"])
+    browser = said(request.scope, b"user-agent") or ""
+    guest = Viewer(ip=client_ip(request, settings.trusted_proxies), user_agent=browser[:300])
     if path.startswith(_UNASKED):
         return guest
     if path.startswith("/api/"):
-        scheme, _, token = headers.get("authorization", "").partition(" ")
+        scheme, _, token = (said(request.scope, b"authorization") or "").partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else ""
     else:
         token = request.cookies.get(cookie_name(settings), "")
