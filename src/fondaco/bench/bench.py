@@ -27,6 +27,8 @@ class Options:
     minutes: float = 60.0
     listings: int = 10_000
     web: int = 1
+    spread: int = 1_000
+    """Listings that purchases are spread over."""
 
 
 @dataclass

@@ -23,7 +23,7 @@ async def flow(console: Console, options: Options) -> Result:
         note=f"Six calls each. Medians of {options.rounds} rounds of {options.seconds:g} s.",
     )
     with Stack(web=options.web) as stack:
-        async with prepared(stack, console, 2_000) as bench:
+        async with prepared(stack, console, _buyers(options)) as bench:
             listings = await bench.market.add_listings(LISTINGS)
             ids = [str(listing) for listing in listings]
             for turn, clients in enumerate(options.clients):
@@ -52,6 +52,13 @@ async def flow(console: Console, options: Options) -> Result:
             result.faults += await bench.faults()
     result.tables.append(table)
     return result
+
+
+def _buyers(options: Options) -> int:
+    """Enough that nobody comes near the reveals one person may have in a minute."""
+    return max(
+        64, min(2_000, int(_MOST * (options.seconds + 1) * options.rounds * len(options.clients)) // 20)
+    )
 
 
 async def _round(

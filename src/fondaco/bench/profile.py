@@ -98,7 +98,7 @@ async def _sampler(pid: int, seconds: float, file: Path) -> "asyncio.subprocess.
         return None
     return await asyncio.create_subprocess_exec(
         program, "record", "--pid", str(pid), "--format", "raw", "--output", str(file),
-        "--rate", str(_SAMPLES), "--duration", str(max(1, int(seconds) - 1)), "--nonblocking",
+        "--rate", str(_SAMPLES), "--duration", str(max(1, int(seconds) - 1)), "--nonblocking", "--function",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip

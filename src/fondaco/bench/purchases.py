@@ -24,7 +24,6 @@ from fondaco.bench.stack import Stack, free_port
 from fondaco.core.ids import uuid7
 from fondaco.core.viewer import Viewer
 
-SPREAD = 1_000
 _MOST = 2_500  # purchases a second, at most: so much stock there must be
 KINDS = ("stocked_secret", "article")
 _WORDS = {"stocked_secret": "keys", "article": "counted articles"}
@@ -65,8 +64,8 @@ class _Purchases:
         market = self.bench.market
         first = 0
         for kind in KINDS:
-            await market.add_listings(SPREAD, kind)
-            for many in (1, SPREAD):
+            await market.add_listings(self.options.spread, kind)
+            for many in (1, self.options.spread):
                 numbers = range(first, first + many)
                 table = self._table(kind, many)
                 for clients in self.options.clients:
@@ -74,7 +73,7 @@ class _Purchases:
                     self._row(table, clients, cell)
                     self.result.raw[f"{kind} {many} {clients}"] = cell.__dict__
                 self.result.tables.append(table)
-            first += SPREAD
+            first += self.options.spread
         await self._unbatched()
         self.result.faults += await self.bench.faults()
         return self.result

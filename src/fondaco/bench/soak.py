@@ -37,7 +37,7 @@ Samples = dict[str, list[tuple[float, float]]]
 async def soak(console: Console, options: Options, result_file: Path | None = None) -> Result:
     """One soak of `options.minutes`; chart and figures so far are written each minute."""
     with Stack(web=options.web) as stack:
-        async with prepared(stack, console, BUYERS) as bench:
+        async with prepared(stack, console, min(BUYERS, 100 + int(options.minutes * 2_000))) as bench:
             return await _Soak(bench, options, result_file).run()
 
 
