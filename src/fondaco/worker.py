@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from typing import Any
 
@@ -68,24 +68,47 @@ def collect() -> Work:
     return Work(tasks, periodic)
 
 
+class QueueClock:
+    """The database's time, by which the queue says what is due, however wrong this machine's clock is."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        return now() + self._ahead
+
+    async def set(self, db: Database) -> None:
+        """Compare the two; done now and then, so that nothing waits for the database when it is asked."""
+        async with db.connection() as connection:
+            there: datetime = await connection.fetchval("SELECT clock_timestamp()")
+        self._ahead = there - now()
+
+
 class Backoff(retry.BaseRetryStrategy):
     """Ten tries, 2 s to 5 min apart. A job cut off by a stopping worker is simply run again."""
 
+    def __init__(self, clock: QueueClock | None = None) -> None:
+        self._clock = clock or QueueClock()
+
     def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> retry.RetryDecision | None:
         if isinstance(exception, exceptions.JobAborted | asyncio.CancelledError):
-            return retry.RetryDecision(retry_at=now())
+            return retry.RetryDecision(retry_at=self._clock.now())
         if job.attempts + 1 >= TRIES or isinstance(exception, exceptions.TaskNotFound):
             return None
-        return retry.RetryDecision(retry_at=now() + timedelta(seconds=min(300, 2 ** (job.attempts + 1))))
+        return retry.RetryDecision(
+            retry_at=self._clock.now() + timedelta(seconds=min(300, 2 ** (job.attempts + 1)))
+        )
 
 
-def build_queue(dsn: str, parts: Parts, tasks: Mapping[str, Task]) -> procrastinate.App:
+def build_queue(
+    dsn: str, parts: Parts, tasks: Mapping[str, Task], clock: QueueClock | None = None
+) -> procrastinate.App:
     """The queue's application with all tasks registered; open it before use."""
     app = procrastinate.App(
         connector=procrastinate.PsycopgConnector(conninfo=dsn, min_size=1, max_size=CONCURRENCY + 2)
     )
     for name, task in tasks.items():
-        app.task(name=name, retry=Backoff(), pass_context=True)(_guarded(parts, name, task))
+        app.task(name=name, retry=Backoff(clock), pass_context=True)(_guarded(parts, name, task))
     return app
 
 
@@ -115,16 +138,16 @@ def _guarded(parts: Parts, name: str, task: Task) -> Callable[..., Awaitable[Non
     return run
 
 
-async def rescue(queue: procrastinate.App) -> int:
+async def rescue(queue: procrastinate.App, clock: QueueClock | None = None) -> int:
     """Put the jobs of killed workers back; returns how many."""
-    rescued = 0
+    rescued, clock = 0, clock or QueueClock()
     for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
         with contextlib.suppress(exceptions.ConnectorException):  # another worker was quicker
             if job.attempts + 1 >= TRIES:
                 await queue.job_manager.finish_job(job, jobs.Status.FAILED, delete_job=False)
                 log.error("job_failed", task=job.task_name, job=job.id, error="its worker died each time")
             else:
-                await queue.job_manager.retry_job(job, retry_at=now())
+                await queue.job_manager.retry_job(job, retry_at=clock.now())
                 log.warning("job_of_a_dead_worker", task=job.task_name, job=job.id)
             rescued += 1
     await queue.job_manager.prune_stalled_workers(seconds_since_heartbeat=STALLED_S)
@@ -166,6 +189,14 @@ async def _beat(db: Database, parts: Parts, job: Periodic, stop: asyncio.Event) 
             wait = max(1.0, every)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), max(0.05, wait))
+
+
+async def _keep_time(db: Database, clock: QueueClock, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 60)
+        with contextlib.suppress(Exception):  # the last comparison stands until the database is back
+            await clock.set(db)
 
 
 async def _serve(queue: procrastinate.App, stop: asyncio.Event) -> None:
@@ -221,16 +252,19 @@ async def run(
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     db = parts.get(Database)
-    queue = build_queue(settings.direct_dsn, parts, todo.tasks)
+    clock = QueueClock()
+    queue = build_queue(settings.direct_dsn, parts, todo.tasks, clock)
     periodic: list[Periodic] = [
         *todo.periodic,
-        ("worker.rescue", RESCUE_EVERY_S, lambda _: rescue(queue)),
+        ("worker.rescue", RESCUE_EVERY_S, lambda _: rescue(queue, clock)),
         ("worker.forget_old_jobs", 600.0, forget_old_jobs),
     ]
     await db.open()
     try:
+        await clock.set(db)
         async with queue.open_async():
-            beats = [asyncio.create_task(_beat(db, parts, job, stop)) for job in periodic]
+            beats = [asyncio.create_task(_keep_time(db, clock, stop))]
+            beats += [asyncio.create_task(_beat(db, parts, job, stop)) for job in periodic]
             sys.stdout.write(f"worker ready: {len(todo.tasks)} tasks, {len(periodic)} periodic jobs\n")
             sys.stdout.flush()
             await _serve(queue, stop)

@@ -9,6 +9,9 @@ import pytest
 
 from fondaco.embedded import Endpoints
 from tests.faults.stack import Processes, processes
+from tests.inbox.conftest import running, till
+
+__all__ = ["folder", "running", "stack", "till"]
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import structlog
 
 from fondaco import wallets
 from fondaco.core import failpoints
-from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.problem import Problem
 from fondaco.inbox.door import checked, keep
@@ -27,9 +26,14 @@ async def backfill(db: Database, gateway: StripeGateway) -> int:
 
     An hour is compared twice, so that events listed late are found too.
     """
-    began = now()
-    seen_to = await db.fetchval(SYSTEM, "SELECT seen_to FROM inbox.backfill WHERE provider = 'stripe'")
-    since = (seen_to or began) - OVERLAP
+    # By the database's clock: a worker whose own is ahead must not skip what is still to come.
+    row = await db.fetchrow(
+        SYSTEM,
+        """SELECT now() AS began, least(now(), (SELECT seen_to FROM inbox.backfill WHERE provider = 'stripe'))
+             AS seen_to""",
+    )
+    assert row
+    began, since = row["began"], row["seen_to"] - OVERLAP
     found = await gateway.list_events(int(since.timestamp()), sorted(VERBS))
     known = await db.fetch(
         SYSTEM,
@@ -53,7 +57,8 @@ async def backfill(db: Database, gateway: StripeGateway) -> int:
     await db.execute(
         SYSTEM,
         """INSERT INTO inbox.backfill (provider, seen_to) VALUES ('stripe', $1)
-           ON CONFLICT (provider) DO UPDATE SET seen_to = greatest(inbox.backfill.seen_to, $1)""",
+           ON CONFLICT (provider) DO UPDATE
+             SET seen_to = greatest(least(inbox.backfill.seen_to, now()), $1)""",
         began,
     )
     if missing:

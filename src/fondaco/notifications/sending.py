@@ -82,13 +82,12 @@ async def send_one(parts: Parts, mailer: Mailer) -> bool:
 async def _claim(db: Database, vault: Vault) -> _Claimed | None:
     async with db.transaction(SYSTEM) as conn:
         row = await conn.fetchrow(
-            """UPDATE notifications.mail SET attempts = attempts + 1, next_at = $2 WHERE id = (
-                 SELECT id FROM notifications.mail WHERE state IN ('QUEUED', 'FAILED') AND next_at <= $1
+            """UPDATE notifications.mail SET attempts = attempts + 1, next_at = now() + $1 WHERE id = (
+                 SELECT id FROM notifications.mail WHERE state IN ('QUEUED', 'FAILED') AND next_at <= now()
                  ORDER BY next_at FOR UPDATE SKIP LOCKED LIMIT 1)
                RETURNING id, template, user_id, ref, recipient, subject, html, plain, link_key, link_sealed,
                  attempts""",
-            now(),
-            now() + LEASE,
+            LEASE,
         )
         if row is None:
             return None
@@ -128,12 +127,12 @@ async def _failed(db: Database, claimed: _Claimed, why: str) -> None:
     wait = timedelta(minutes=WAITS_MIN[min(claimed.attempts, len(WAITS_MIN)) - 1])
     await db.execute(
         SYSTEM,
-        "UPDATE notifications.mail SET state = 'FAILED', failure = $3, next_at = $4 "
+        "UPDATE notifications.mail SET state = 'FAILED', failure = $3, next_at = now() + $4 "
         "WHERE id = $1 AND attempts = $2 AND state IN ('QUEUED', 'FAILED')",
         claimed.letter.id,
         claimed.attempts,
         why,
-        now() + wait,
+        wait,
     )
     log.warning("mail_failed", mail=str(claimed.letter.id), attempt=claimed.attempts, why=why)
 

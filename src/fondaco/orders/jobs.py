@@ -7,7 +7,6 @@ import structlog
 
 from fondaco import wallets
 from fondaco.core import failpoints
-from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.web import Parts
 from fondaco.integrations.stripe import StripeGateway
@@ -71,7 +70,7 @@ async def _count(db: Database, since: timedelta) -> None:
     await db.execute(
         SYSTEM,
         """WITH lately AS MATERIALIZED (
-             SELECT DISTINCT listing_id FROM orders.order_line WHERE delivered_at >= $1),
+             SELECT DISTINCT listing_id FROM orders.order_line WHERE delivered_at >= now() - $1::interval),
            counted AS (
              SELECT l.listing_id, sum(l.quantity) AS n FROM orders.order_line l JOIN lately USING (listing_id)
              WHERE l.delivery_state = 'DELIVERED' GROUP BY 1)
@@ -79,7 +78,7 @@ async def _count(db: Database, since: timedelta) -> None:
              SELECT g.id, c.n FROM catalog.listing g JOIN counted c ON c.listing_id = g.id
              WHERE g.sold <> c.n ORDER BY g.id FOR NO KEY UPDATE OF g SKIP LOCKED) c
            WHERE g.id = c.id""",
-        now() - since,
+        since,
     )
 
 
@@ -87,8 +86,7 @@ async def forget_guest_carts(parts: Parts) -> None:
     """Delete guests' carts that nobody touched for a month."""
     await parts.get(Database).execute(
         SYSTEM,
-        "DELETE FROM orders.cart WHERE guest_hash IS NOT NULL AND updated_at < $1",
-        now() - timedelta(days=30),
+        "DELETE FROM orders.cart WHERE guest_hash IS NOT NULL AND updated_at < now() - interval '30 days'",
     )
 
 
