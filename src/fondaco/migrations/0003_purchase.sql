@@ -482,30 +482,43 @@ BEGIN
     l.wallets || ledger.open_accounts('escrow', l.owners, l.currencies), l.totals || l.credits);
 END $$;
 
+-- Those of the listings that have no copy on hand and no unit free that nobody else is just taking. What was
+-- locked to find out is let go at once.
+CREATE FUNCTION orders.gone(p_listings uuid[]) RETURNS uuid[]
+LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
+DECLARE
+  gone uuid[] := '{}';
+  one uuid;
+BEGIN
+  FOREACH one IN ARRAY p_listings LOOP
+    PERFORM 1 FROM inventory.stock_unit u WHERE u.listing_id = one AND u.state = 'AVAILABLE'
+      LIMIT 1 FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND NOT EXISTS (SELECT 1 FROM inventory.counted c WHERE c.listing_id = one AND c.on_hand > 0) THEN
+      gone := gone || one;
+    END IF;
+  END LOOP;
+  RAISE EXCEPTION USING ERRCODE = 'FD001';
+EXCEPTION WHEN SQLSTATE 'FD001' THEN
+  RETURN gone;
+END $$;
+
 -- Listings whose last free unit or copy is gone are shown as sold out; units others are just taking count as
 -- gone. Never waits: a job repairs what this gets wrong.
 CREATE FUNCTION orders.note_empty(p_listings uuid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
-  low uuid[];
-  empty uuid[] := '{}';
-  one uuid;
+  empty uuid[];
 BEGIN
-  SELECT array_agg(l.id ORDER BY l.id) INTO low FROM catalog.listing l WHERE l.id = ANY (p_listings) AND l.in_stock
+  SELECT array_agg(l.id) INTO empty FROM catalog.listing l WHERE l.id = ANY (p_listings) AND l.in_stock
     AND NOT EXISTS (SELECT 1 FROM inventory.stock_unit u
-      WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' OFFSET 63)
-    AND NOT EXISTS (SELECT 1 FROM inventory.counted c WHERE c.listing_id = l.id AND c.on_hand > 0);
-  IF low IS NULL THEN RETURN; END IF;
-  FOR one IN SELECT id FROM catalog.listing WHERE id = ANY (low) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED LOOP
-    PERFORM 1 FROM inventory.stock_unit u WHERE u.listing_id = one AND u.state = 'AVAILABLE'
-      LIMIT 1 FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND AND NOT EXISTS (SELECT 1 FROM inventory.counted c WHERE c.listing_id = one AND c.on_hand > 0) THEN
-      empty := empty || one;
-    END IF;
-  END LOOP;
-  IF empty <> '{}' THEN
-    UPDATE catalog.listing SET in_stock = false WHERE id = ANY (empty);
-  END IF;
+      WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' OFFSET 63);
+  IF empty IS NULL THEN RETURN; END IF;
+  empty := gone(empty);
+  IF empty = '{}' THEN RETURN; END IF;
+  empty := ARRAY(SELECT l.id FROM catalog.listing l WHERE l.id = ANY (empty) ORDER BY l.id
+                 FOR NO KEY UPDATE SKIP LOCKED);
+  empty := gone(empty);  -- again: what came in before the lock was got has set the word itself
+  UPDATE catalog.listing SET in_stock = false WHERE id = ANY (empty);
 END $$;
 
 -- Finds and locks the stock of listings: the units, in order of the listings, and how much of each there is.
