@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 
 import fondaco
+from fondaco.checks import ELSEWHERE, INVARIANTS
+from fondaco.checks.running import CHECKS
+from fondaco.core.checking import Check
 from fondaco.core.failpoints import POINTS
 from fondaco.core.problem import all_problems
 from fondaco.identity.permissions import PERMISSIONS, ROLES
+from fondaco.ledger.verify import LEDGER_CHECKS
 from fondaco.modules import MODULES, machines
 from fondaco.settings import Settings
 
@@ -98,12 +102,48 @@ def points() -> str:
     return "\n".join([*lines, *(f"| `{name}` | {words} |" for name, words in POINTS.items())]) + "\n"
 
 
+def invariants() -> str:
+    """What must hold, where each is looked at, and how often."""
+    every: dict[str, list[Check]] = {}
+    for check in (*LEDGER_CHECKS, *CHECKS):
+        every.setdefault(check.name, []).append(check)
+    lines = [
+        "# What must hold\n",
+        "A worker looks at everything every night (after 02:00 UTC), and every minute at what is cheap and at "
+        "what is newest. `fondaco verify` looks at everything at once; the console's page Checks does so on "
+        "demand and keeps what was found. A new fault is written to the operator once.\n",
+        "| id | what must hold | questions asked | every minute |",
+        "|---|---|---|---|",
+    ]
+    programs = {
+        "I02": "each fingerprint computed again",
+        "I03": "each chain computed again",
+        "I25": "each block and signature computed again",
+        "I30": "one for every foreign key between tables that say whose their rows are",
+        "I31": "every column of every table, for secrets made for a test or drill; not by the clock",
+    }
+    for name, words in INVARIANTS.items():
+        checks = every.get(name, [])
+        asked = [f"{len(checks)}"] if checks else []
+        asked += [programs[name]] if name in programs else []
+        whole, new = sum(c.cheap for c in checks), sum(bool(c.lately) for c in checks)
+        often = [f"{whole} in whole"] if whole else []
+        often += [f"{new} of what is newest"] if new else []
+        lines.append(f"| {name} | {words} | {'; '.join(asked)} | {', '.join(often) or 'no'} |")
+    lines += ["", "Of the same numbering, elsewhere or not yet:", "", "| id | |", "|---|---|"]
+    lines += [f"| {name} | {words} |" for name, words in ELSEWHERE.items()]
+    lines += ["", "## Every question", ""]
+    lines += [f"- {check.rule}" for checks in every.values() for check in checks]
+    return "\n".join(lines) + "\n"
+
+
 PAGES = {
     "states.md": states,
     "permissions.md": permissions,
     "settings.md": settings,
     "errors.md": errors,
     "failpoints.md": points,
+    "invariants.md": invariants,
 }
 
 
