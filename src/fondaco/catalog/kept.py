@@ -91,6 +91,8 @@ class Kept:
                         self._entries.move_to_end(key)
                     self.hits += 1
                     return entry.made.value, not same
+            if self._entries.get(key) is not entry:
+                continue  # somebody made it meanwhile
             others = self._making.get(key)
             if others is None or others[0] != epoch:
                 return await self._make(key, epoch, at, make, entry), False

@@ -111,13 +111,13 @@ async def _assembled(request: Call, pieces: Pieces) -> Response[bytes]:
         cut=_CUT,
     ).encode()
     headers: dict[str, str] = {}
+    token = request.csrf_token.encode()
     if request.viewer.user_id is None and pieces.digest and not said:
-        tag = f'"{hashlib.blake2b(around + pieces.digest, digest_size=12).hexdigest()}"'
+        tag = f'"{hashlib.blake2b(around + token + pieces.digest, digest_size=12).hexdigest()}"'
         headers["ETag"] = tag
         if request.headers.get("if-none-match") == tag:
             return page_answer(request, b"", said, status=HTTP_304_NOT_MODIFIED, headers=headers)
     top, middle, bottom = around.split(_CUT.encode())
-    token = request.csrf_token.encode()
     lead, content = (
         zlib.decompress(piece).replace(_TOKEN.encode(), token) for piece in (pieces.lead, pieces.content)
     )

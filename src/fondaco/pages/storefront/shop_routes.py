@@ -1,5 +1,6 @@
 """The shop's window: front page, lists, one listing, one store."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar import Response, get
@@ -65,38 +66,45 @@ async def _front(request: Call) -> Shown:
 async def browse(request: Call) -> Response[Any]:
     """Everything on sale, narrowed by what the URL says."""
     query = ListQuery.parse(shop_spec("/browse"), request.query_params.multi_items())
-    heading = f"Results for “{query.q}”" if query.q else "All listings"
-    return await _list_page(request, query, heading, [Crumb("Home", "/"), Crumb("All listings")])
+
+    async def show() -> Shown:
+        heading = f"Results for “{query.q}”" if query.q else "All listings"
+        return await _list(request, query, heading, [Crumb("Home", "/"), Crumb("All listings")])
+
+    return await _list_page(request, query, "storefront/browse.html", show)
 
 
 @get("/c/{slug:str}", permit="public.see", include_in_schema=False)
 async def shelf(request: Call, slug: FromPath[str]) -> Response[Any]:
     """One category."""
-    shelves = await catalog.categories_kept(request.part(Kept), request.db)
-    name = next((c.name for c in shelves if c.slug == slug), None)
-    if name is None:
-        raise NotFound()
     query = ListQuery.parse(shop_spec(f"/c/{slug}", "category"), request.query_params.multi_items())
-    crumbs = [Crumb("Home", "/"), Crumb("All listings", "/browse"), Crumb(name)]
-    return await _list_page(request, query, name, crumbs, category=slug)
+
+    async def show() -> Shown:
+        shelves = await catalog.categories_kept(request.part(Kept), request.db)
+        name = next((c.name for c in shelves if c.slug == slug), None)
+        if name is None:
+            raise NotFound()
+        crumbs = [Crumb("Home", "/"), Crumb("All listings", "/browse"), Crumb(name)]
+        return await _list(request, query, name, crumbs, category=slug)
+
+    return await _list_page(request, query, "storefront/browse.html", show)
+
+
+async def _list(
+    request: Call, query: ListQuery, heading: str, crumbs: list[Crumb], *, category: str | None = None
+) -> Shown:
+    found, good_for_s = await shop_list(request, query, category=category)
+    context = {"heading": heading, "crumbs": crumbs, **_list_context(request, query, found)}
+    return Shown(context, [heading, found], found.items, crumbs, query.q, good_for_s)
 
 
 async def _list_page(
-    request: Call, query: ListQuery, heading: str, crumbs: list[Crumb], *, category: str | None = None
+    request: Call, query: ListQuery, template: str, show: Callable[[], Awaitable[Shown]]
 ) -> Response[Any]:
-    async def show() -> Shown:
-        found, good_for_s = await shop_list(request, query, category=category)
-        context = {"heading": heading, "crumbs": crumbs, **_list_context(request, query, found)}
-        return Shown(context, [heading, found], found.items, crumbs, query.q, good_for_s)
-
     try:
-        return await kept_page(request, _key(query), "storefront/browse.html", show)
-    except BadCursor:
-        return _first_page(request, query)
-
-
-def _key(query: ListQuery) -> tuple[object, ...]:
-    return (query.spec.path, *query.pairs())
+        return await kept_page(request, (query.spec.path, *query.pairs()), template, show)
+    except BadCursor:  # an old link into the middle of a list begins at its start
+        return see_other(request, query.with_(sort=query.sort).url())
 
 
 def _list_context(request: Call, query: ListQuery, found: catalog.BrowseResult) -> dict[str, Any]:
@@ -106,11 +114,6 @@ def _list_context(request: Call, query: ListQuery, found: catalog.BrowseResult) 
         "items": items(found.items),
         "found": found,
     }
-
-
-def _first_page(request: Call, query: ListQuery) -> Redirect:
-    """An old link into the middle of a list begins at its start."""
-    return see_other(request, query.with_(sort=query.sort).url())
 
 
 @get("/l/{slug:str}", permit="public.see", include_in_schema=False)
@@ -176,10 +179,7 @@ async def store(request: Call, slug: FromPath[str]) -> Response[Any]:
         }
         return Shown(context, [found, shown], shown.items, crumbs, good_for_s=good_for_s)
 
-    try:
-        return await kept_page(request, _key(query), "storefront/store.html", show)
-    except BadCursor:
-        return _first_page(request, query)
+    return await _list_page(request, query, "storefront/store.html", show)
 
 
 routes = [front, browse, shelf, listing, store]
