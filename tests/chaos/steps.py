@@ -47,14 +47,14 @@ async def handle(parts: Parts, given: dict[str, Any]) -> None:
 
 
 async def work_queue(parts: Parts, given: dict[str, Any]) -> None:
-    """The worker itself, until nothing waits in the queue."""
-    stop, work = asyncio.Event(), collect()
+    """The worker itself, until nothing waits in the queue or the armed point was struck."""
+    stop, work, striking = asyncio.Event(), collect(), bool(failpoints.armed)
     db = await Database(parts.get(Settings).direct_dsn, size=2).open()
 
     async def watch() -> None:
         sql = "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
         async with db.connection() as conn:
-            while await conn.fetchval(sql):
+            while await conn.fetchval(sql) and bool(failpoints.armed) == striking:
                 await asyncio.sleep(0.05)
         stop.set()
 
