@@ -43,8 +43,8 @@ async def _measure(name: What, console: Console, options: Options, json_file: Pa
         from fondaco.bench.soak import soak
 
         return await soak(console, options, json_file or Path("soak.json"))
-    module = importlib.import_module(f"fondaco.bench.{'browse' if name == 'catalogue' else name}")
-    result: Result = await getattr(module, name)(console, options)
+    place = "shop" if name == "catalogue" else name
+    result: Result = await getattr(importlib.import_module(f"fondaco.bench.{place}"), place)(console, options)
     return result
 
 
