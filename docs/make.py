@@ -109,9 +109,9 @@ def invariants() -> str:
         every.setdefault(check.name, []).append(check)
     lines = [
         "# What must hold\n",
-        "A worker looks at everything every night (after 02:00 UTC), and every minute at what is cheap and at "
-        "what is newest. `fondaco verify` looks at everything at once; the console's page Checks does so on "
-        "demand and keeps what was found. A new fault is written to the operator once.\n",
+        "A worker looks at everything every night (after 02:00 UTC), and every minute at what is cheap and "
+        "at what is newest. `fondaco verify` looks at everything at once; the console's page Checks does so "
+        "on demand and keeps what was found. A new fault is written to the operator once.\n",
         "| id | what must hold | questions asked | every minute |",
         "|---|---|---|---|",
     ]

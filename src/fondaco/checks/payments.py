@@ -78,6 +78,15 @@ PAYMENTS: tuple[Check, ...] = (
              OR f.refund_pending <> coalesce(sum(r.amount) FILTER (WHERE r.state IN
                ('REQUESTED', 'SENDING', 'UNKNOWN', 'PENDING')), 0)
              OR f.refunded + f.refund_pending > f.amount OR least(f.refunded, f.refund_pending) < 0""",
+        lately="""SELECT * FROM (
+            SELECT f.id, f.amount, f.refunded, f.refund_pending,
+              coalesce(sum(r.amount) FILTER (WHERE r.state = 'SUCCEEDED'), 0) AS done,
+              coalesce(sum(r.amount) FILTER (WHERE r.state IN
+                ('REQUESTED', 'SENDING', 'UNKNOWN', 'PENDING')), 0) AS open
+            FROM wallets.funding f JOIN wallets.refund r ON r.funding_id = f.id WHERE f.id IN (
+              SELECT funding_id FROM (
+                SELECT funding_id FROM wallets.refund ORDER BY id DESC LIMIT 300) newest)
+            GROUP BY f.id) t WHERE refunded <> done OR refund_pending <> open""",
     ),
     Check(
         "I15",
