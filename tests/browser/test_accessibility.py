@@ -2,9 +2,10 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
 from tests.browser.conftest import DESKTOP, PHONE, Stack, Visitor
-from tests.browser.steps import sign_in
+from tests.browser.steps import buy_now, pay_by_card, sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -48,6 +49,19 @@ PAGES = {
 NOT_OURS = {"/api/docs": "the reference page's own library draws its content"}
 
 
+def faults_of(page: Page, path: str) -> list[str]:
+    """What is wrong with the page as it is shown now."""
+    width = page.viewport_size["width"] if page.viewport_size else 0
+    faults: list[str] = []
+    if page.evaluate("document.documentElement.scrollWidth > innerWidth + 1"):
+        faults.append(f"{path} scrolls sideways at {width} px")
+    if path in NOT_OURS:
+        return faults
+    for found in Axe().run(page).response["violations"]:
+        faults.append(f"{path} {width} px: {found['id']} at {found['nodes'][0]['target']}")
+    return faults
+
+
 @pytest.mark.parametrize("who", PAGES, ids=lambda who: who or "guest")
 def test_pages_are_accessible(visitor: Visitor, stack: Stack, who: str) -> None:
     first = visitor(DESKTOP)
@@ -62,13 +76,34 @@ def test_pages_are_accessible(visitor: Visitor, stack: Stack, who: str) -> None:
             answer = visit.page.goto(path)
             assert answer is not None
             assert answer.status == (404 if path == "/nothing-here" else 200), path
-            wide = visit.page.evaluate("document.documentElement.scrollWidth > innerWidth + 1")
-            if wide:
-                faults.append(f"{path} scrolls sideways at {size['width']} px")
-            if path in NOT_OURS:
-                continue
-            for found in Axe().run(visit.page).response["violations"]:
-                where = found["nodes"][0]["target"]
-                faults.append(f"{path} {size['width']} px: {found['id']} at {where}")
+            faults += faults_of(visit.page, path)
         visit.complaints[:] = [c for c in visit.complaints if "404" not in c]
+    assert not faults, "\n".join(faults)
+
+
+def test_an_articles_pages_are_accessible(visitor: Visitor, stack: Stack) -> None:
+    writer, reader = visitor(DESKTOP).page, visitor(DESKTOP).page
+    faults: list[str] = []
+
+    def look(page: Page) -> None:
+        for size in (DESKTOP, PHONE):
+            page.set_viewport_size(size)
+            faults.extend(faults_of(page, page.url.removeprefix(stack.url)))
+
+    sign_in(writer, stack, "atelier-software")
+    writer.goto("/seller/listings?q=backups")
+    listing = writer.get_by_role("link", name="Backups You Can Restore").get_attribute("href")
+    for part in ("", "/content", "/stock"):
+        writer.goto(f"{listing}{part}")
+        look(writer)
+    sign_in(reader, stack, "buyer6")
+    buy_now(reader, "backups")
+    pay_by_card(reader)
+    reader.get_by_role("link", name="Open your article").click()
+    reader.locator("main a[href^='/library/']").first.click()
+    reader.get_by_role("button", name="Open the article").wait_for()
+    look(reader)
+    reader.get_by_role("button", name="Open the article").click()
+    reader.get_by_role("link", name="Done").wait_for()
+    look(reader)
     assert not faults, "\n".join(faults)
