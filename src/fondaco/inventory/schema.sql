@@ -141,25 +141,31 @@ REVOKE ALL ON FUNCTION inventory.count_article FROM PUBLIC;
 CREATE TRIGGER counted AFTER INSERT ON catalog.listing
   FOR EACH ROW WHEN (NEW.kind = 'article') EXECUTE FUNCTION inventory.count_article();
 
--- Finds and locks free units of several listings, p_need[k] of listing k, each from a random place, passing
+-- Finds and locks free units of several listings, p_need[k] of listing k, from a random place on, passing
 -- over locked ones. Answers them in order of the listings, and how many of each there were.
 CREATE FUNCTION inventory.find_units(p_listings uuid[], p_need int[], OUT units uuid[], OUT got int[])
 LANGUAGE plpgsql SET search_path = inventory, pg_temp AS $$
 DECLARE
-  places uuid[] := ARRAY(SELECT gen_random_uuid() FROM generate_subscripts(p_listings, 1));
+  place uuid := gen_random_uuid();
+  missing int := 0;
+  n int;
   whose bigint[];
 BEGIN
   SELECT coalesce(array_agg(u.id ORDER BY t.k), '{}'), coalesce(array_agg(t.k ORDER BY t.k), '{}') INTO units, whose
-    FROM unnest(p_listings, p_need, places) WITH ORDINALITY t(listing, need, place, k), LATERAL (
-      SELECT s.id FROM stock_unit s WHERE s.listing_id = t.listing AND s.state = 'AVAILABLE' AND s.id >= t.place
+    FROM unnest(p_listings, p_need) WITH ORDINALITY t(listing, need, k), LATERAL (
+      SELECT s.id FROM stock_unit s WHERE s.listing_id = t.listing AND s.state = 'AVAILABLE' AND s.id >= place
       ORDER BY s.id LIMIT t.need FOR UPDATE SKIP LOCKED) u;
-  IF cardinality(units) < (SELECT sum(need) FROM unnest(p_need) need) THEN
-    SELECT units || coalesce(array_agg(u.id), '{}'), whose || coalesce(array_agg(t.k), '{}') INTO units, whose
-      FROM unnest(p_listings, p_need, places) WITH ORDINALITY t(listing, need, place, k), LATERAL (
-        SELECT s.id FROM stock_unit s WHERE s.listing_id = t.listing AND s.state = 'AVAILABLE' AND s.id < t.place
-        ORDER BY s.id LIMIT t.need - cardinality(array_positions(whose, t.k)) FOR UPDATE SKIP LOCKED) u;
-    units := ARRAY(SELECT t.id FROM unnest(units, whose) t(id, k) ORDER BY t.k);
-  END IF;
+  FOREACH n IN ARRAY p_need LOOP
+    missing := missing + n;
+  END LOOP;
+  missing := missing - cardinality(units);
+  got := p_need;
+  IF missing = 0 THEN RETURN; END IF;
+  SELECT units || coalesce(array_agg(u.id), '{}'), whose || coalesce(array_agg(t.k), '{}') INTO units, whose
+    FROM unnest(p_listings, p_need) WITH ORDINALITY t(listing, need, k), LATERAL (
+      SELECT s.id FROM stock_unit s WHERE s.listing_id = t.listing AND s.state = 'AVAILABLE' AND s.id < place
+      ORDER BY s.id LIMIT t.need - cardinality(array_positions(whose, t.k)) FOR UPDATE SKIP LOCKED) u;
+  units := ARRAY(SELECT t.id FROM unnest(units, whose) t(id, k) ORDER BY t.k);
   got := ARRAY(SELECT cardinality(array_positions(whose, k)) FROM generate_series(1::bigint, cardinality(p_need)) k);
 END $$;
 

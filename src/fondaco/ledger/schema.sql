@@ -274,62 +274,67 @@ END $$;
 CREATE FUNCTION ledger.open_accounts(p_kind text, p_owners text[], p_currencies text[]) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
 DECLARE
-  k account_kind;
   ids bigint[] := ARRAY(SELECT nextval('ledger.account_id_seq') FROM generate_subscripts(p_owners, 1));
 BEGIN
-  SELECT * INTO STRICT k FROM account_kind WHERE kind = p_kind;
   INSERT INTO account (id, kind, owner, currency, slots) OVERRIDING SYSTEM VALUE
-    SELECT t.id, p_kind, t.owner, t.currency, k.slots FROM unnest(ids, p_owners, p_currencies) t(id, owner, currency);
+    SELECT t.id, p_kind, t.owner, t.currency, k.slots
+    FROM account_kind k, unnest(ids, p_owners, p_currencies) t(id, owner, currency) WHERE k.kind = p_kind;
   INSERT INTO balance (account_id, slot, currency, side, floor)
     SELECT t.id, s, t.currency, k.side, k.floor
-    FROM unnest(ids, p_currencies) t(id, currency), generate_series(0, k.slots - 1) s;
+    FROM account_kind k, unnest(ids, p_currencies) t(id, currency), generate_series(0, k.slots - 1) s
+    WHERE k.kind = p_kind;
   RETURN ids;
 END $$;
 
--- Several new journals of one kind at once. Leg i belongs to journal p_of[i]; a journal names an account once.
--- Balances that others may move meanwhile are locked by the caller, in order of account. Several moves of one
--- balance are made one after the other, in order of the journals.
+-- Several new journals of one kind at once, each with as many legs as the others: first the first leg of every
+-- journal, then the second of every one. A journal names an account once. Balances that others may move
+-- meanwhile are locked by the caller, in order of account. Several moves of one balance are made one after the
+-- other, in order of the journals.
 CREATE FUNCTION ledger.post_many(p_kind text, p_idems text[], p_refs text[], p_actors text[],
-                                 p_of int[], p_accounts bigint[], p_amounts bigint[]) RETURNS void
+                                 p_accounts bigint[], p_amounts bigint[]) RETURNS void
 LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
 DECLARE
+  journals int := cardinality(p_idems);
   ids bigint[] := ARRAY(SELECT nextval('ledger.journal_id_seq') FROM generate_subscripts(p_idems, 1));
   prints bytea[];
   slots smallint[];
   turns int[];
+  last_turn int;
   moved int;
   made int := 0;
 BEGIN
-  WITH told AS (
-    SELECT t.of, sha256(convert_to(jsonb_build_array(p_kind, p_refs[t.of], array_agg(t.acc ORDER BY t.acc),
-             array_agg(t.amt ORDER BY t.acc), NULL)::text, 'UTF8')) AS print
-    FROM unnest(p_of, p_accounts, p_amounts) t(of, acc, amt) GROUP BY t.of),
+  WITH legs AS MATERIALIZED (
+    SELECT t.n, (t.n - 1) % journals + 1 AS of, t.acc, t.amt, (ids[(t.n - 1) % journals + 1] % a.slots)::smallint AS slot
+    FROM unnest(p_accounts, p_amounts) WITH ORDINALITY t(acc, amt, n) JOIN account a ON a.id = t.acc),
+  told AS MATERIALIZED (
+    SELECT l.of, sha256(convert_to(jsonb_build_array(p_kind, p_refs[l.of], array_agg(l.acc ORDER BY l.acc),
+             array_agg(l.amt ORDER BY l.acc), NULL)::text, 'UTF8')) AS print
+    FROM legs l GROUP BY l.of),
   written AS (
     INSERT INTO journal (id, kind, idem, fingerprint, ref, actor) OVERRIDING SYSTEM VALUE
       SELECT ids[t.of], p_kind, p_idems[t.of], t.print, p_refs[t.of], p_actors[t.of] FROM told t)
-  SELECT array_agg(t.print ORDER BY t.of) INTO prints FROM told t;
-  SELECT array_agg(l.slot ORDER BY l.n), array_agg(l.turn ORDER BY l.n) INTO slots, turns FROM (
-    SELECT t.n, s.slot, row_number() OVER (PARTITION BY t.acc, s.slot ORDER BY t.of) AS turn
-    FROM unnest(p_of, p_accounts) WITH ORDINALITY t(of, acc, n) JOIN account a ON a.id = t.acc,
-      LATERAL (SELECT (ids[t.of] % a.slots)::smallint AS slot) s) l;
-  FOR this_turn IN 1 .. (SELECT max(t) FROM unnest(turns) t) LOOP
+  SELECT (SELECT array_agg(t.print ORDER BY t.of) FROM told t), array_agg(l.slot ORDER BY l.n),
+         array_agg(l.turn ORDER BY l.n), max(l.turn) INTO prints, slots, turns, last_turn
+    FROM (SELECT l.n, l.slot, row_number() OVER (PARTITION BY l.acc, l.slot ORDER BY l.of) AS turn FROM legs l) l;
+  FOR this_turn IN 1 .. coalesce(last_turn, 0) LOOP
     WITH moves AS (
       UPDATE balance b SET
         amount = b.amount + t.amt * b.side,
         version = b.version + 1,
         chain = sha256(b.chain || int8send(t.acc) || int2send(t.slot) || int8send(b.version + 1)
-                       || int8send(ids[t.of]) || int8send(t.amt) || int8send(b.amount + t.amt * b.side)
-                       || prints[t.of])
-      FROM unnest(p_of, p_accounts, p_amounts, slots, turns) t(of, acc, amt, slot, turn)
+                       || int8send(ids[(t.n - 1) % journals + 1]) || int8send(t.amt)
+                       || int8send(b.amount + t.amt * b.side) || prints[(t.n - 1) % journals + 1])
+      FROM unnest(p_accounts, p_amounts, slots, turns) WITH ORDINALITY t(acc, amt, slot, turn, n)
       WHERE t.turn = this_turn AND b.account_id = t.acc AND b.slot = t.slot
-      RETURNING b.account_id, b.slot, b.version, ids[t.of] AS journal_id, b.currency, t.amt, b.amount, b.chain)
+      RETURNING b.account_id, b.slot, b.version, ids[(t.n - 1) % journals + 1] AS journal_id, b.currency, t.amt,
+                b.amount, b.chain)
     INSERT INTO entry (account_id, slot, version, journal_id, currency, amount, balance_after, hash)
       SELECT * FROM moves;
     GET DIAGNOSTICS moved = ROW_COUNT;
     made := made + moved;
   END LOOP;
-  IF made IS DISTINCT FROM cardinality(p_of) THEN
-    RAISE EXCEPTION 'of % moves only % were made', cardinality(p_of), made USING ERRCODE = '22023';
+  IF made IS DISTINCT FROM cardinality(p_accounts) THEN
+    RAISE EXCEPTION 'of % moves % were made', cardinality(p_accounts), made USING ERRCODE = '22023';
   END IF;
 END $$;
 

@@ -99,62 +99,67 @@ ALTER TABLE ledger.entry ENABLE ALWAYS TRIGGER same_transaction;
 CREATE FUNCTION ledger.open_accounts(p_kind text, p_owners text[], p_currencies text[]) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
 DECLARE
-  k account_kind;
   ids bigint[] := ARRAY(SELECT nextval('ledger.account_id_seq') FROM generate_subscripts(p_owners, 1));
 BEGIN
-  SELECT * INTO STRICT k FROM account_kind WHERE kind = p_kind;
   INSERT INTO account (id, kind, owner, currency, slots) OVERRIDING SYSTEM VALUE
-    SELECT t.id, p_kind, t.owner, t.currency, k.slots FROM unnest(ids, p_owners, p_currencies) t(id, owner, currency);
+    SELECT t.id, p_kind, t.owner, t.currency, k.slots
+    FROM account_kind k, unnest(ids, p_owners, p_currencies) t(id, owner, currency) WHERE k.kind = p_kind;
   INSERT INTO balance (account_id, slot, currency, side, floor)
     SELECT t.id, s, t.currency, k.side, k.floor
-    FROM unnest(ids, p_currencies) t(id, currency), generate_series(0, k.slots - 1) s;
+    FROM account_kind k, unnest(ids, p_currencies) t(id, currency), generate_series(0, k.slots - 1) s
+    WHERE k.kind = p_kind;
   RETURN ids;
 END $$;
 
--- Several new journals of one kind at once. Leg i belongs to journal p_of[i]; a journal names an account once.
--- Balances that others may move meanwhile are locked by the caller, in order of account. Several moves of one
--- balance are made one after the other, in order of the journals.
+-- Several new journals of one kind at once, each with as many legs as the others: first the first leg of every
+-- journal, then the second of every one. A journal names an account once. Balances that others may move
+-- meanwhile are locked by the caller, in order of account. Several moves of one balance are made one after the
+-- other, in order of the journals.
 CREATE FUNCTION ledger.post_many(p_kind text, p_idems text[], p_refs text[], p_actors text[],
-                                 p_of int[], p_accounts bigint[], p_amounts bigint[]) RETURNS void
+                                 p_accounts bigint[], p_amounts bigint[]) RETURNS void
 LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
 DECLARE
+  journals int := cardinality(p_idems);
   ids bigint[] := ARRAY(SELECT nextval('ledger.journal_id_seq') FROM generate_subscripts(p_idems, 1));
   prints bytea[];
   slots smallint[];
   turns int[];
+  last_turn int;
   moved int;
   made int := 0;
 BEGIN
-  WITH told AS (
-    SELECT t.of, sha256(convert_to(jsonb_build_array(p_kind, p_refs[t.of], array_agg(t.acc ORDER BY t.acc),
-             array_agg(t.amt ORDER BY t.acc), NULL)::text, 'UTF8')) AS print
-    FROM unnest(p_of, p_accounts, p_amounts) t(of, acc, amt) GROUP BY t.of),
+  WITH legs AS MATERIALIZED (
+    SELECT t.n, (t.n - 1) % journals + 1 AS of, t.acc, t.amt, (ids[(t.n - 1) % journals + 1] % a.slots)::smallint AS slot
+    FROM unnest(p_accounts, p_amounts) WITH ORDINALITY t(acc, amt, n) JOIN account a ON a.id = t.acc),
+  told AS MATERIALIZED (
+    SELECT l.of, sha256(convert_to(jsonb_build_array(p_kind, p_refs[l.of], array_agg(l.acc ORDER BY l.acc),
+             array_agg(l.amt ORDER BY l.acc), NULL)::text, 'UTF8')) AS print
+    FROM legs l GROUP BY l.of),
   written AS (
     INSERT INTO journal (id, kind, idem, fingerprint, ref, actor) OVERRIDING SYSTEM VALUE
       SELECT ids[t.of], p_kind, p_idems[t.of], t.print, p_refs[t.of], p_actors[t.of] FROM told t)
-  SELECT array_agg(t.print ORDER BY t.of) INTO prints FROM told t;
-  SELECT array_agg(l.slot ORDER BY l.n), array_agg(l.turn ORDER BY l.n) INTO slots, turns FROM (
-    SELECT t.n, s.slot, row_number() OVER (PARTITION BY t.acc, s.slot ORDER BY t.of) AS turn
-    FROM unnest(p_of, p_accounts) WITH ORDINALITY t(of, acc, n) JOIN account a ON a.id = t.acc,
-      LATERAL (SELECT (ids[t.of] % a.slots)::smallint AS slot) s) l;
-  FOR this_turn IN 1 .. (SELECT max(t) FROM unnest(turns) t) LOOP
+  SELECT (SELECT array_agg(t.print ORDER BY t.of) FROM told t), array_agg(l.slot ORDER BY l.n),
+         array_agg(l.turn ORDER BY l.n), max(l.turn) INTO prints, slots, turns, last_turn
+    FROM (SELECT l.n, l.slot, row_number() OVER (PARTITION BY l.acc, l.slot ORDER BY l.of) AS turn FROM legs l) l;
+  FOR this_turn IN 1 .. coalesce(last_turn, 0) LOOP
     WITH moves AS (
       UPDATE balance b SET
         amount = b.amount + t.amt * b.side,
         version = b.version + 1,
         chain = sha256(b.chain || int8send(t.acc) || int2send(t.slot) || int8send(b.version + 1)
-                       || int8send(ids[t.of]) || int8send(t.amt) || int8send(b.amount + t.amt * b.side)
-                       || prints[t.of])
-      FROM unnest(p_of, p_accounts, p_amounts, slots, turns) t(of, acc, amt, slot, turn)
+                       || int8send(ids[(t.n - 1) % journals + 1]) || int8send(t.amt)
+                       || int8send(b.amount + t.amt * b.side) || prints[(t.n - 1) % journals + 1])
+      FROM unnest(p_accounts, p_amounts, slots, turns) WITH ORDINALITY t(acc, amt, slot, turn, n)
       WHERE t.turn = this_turn AND b.account_id = t.acc AND b.slot = t.slot
-      RETURNING b.account_id, b.slot, b.version, ids[t.of] AS journal_id, b.currency, t.amt, b.amount, b.chain)
+      RETURNING b.account_id, b.slot, b.version, ids[(t.n - 1) % journals + 1] AS journal_id, b.currency, t.amt,
+                b.amount, b.chain)
     INSERT INTO entry (account_id, slot, version, journal_id, currency, amount, balance_after, hash)
       SELECT * FROM moves;
     GET DIAGNOSTICS moved = ROW_COUNT;
     made := made + moved;
   END LOOP;
-  IF made IS DISTINCT FROM cardinality(p_of) THEN
-    RAISE EXCEPTION 'of % moves only % were made', cardinality(p_of), made USING ERRCODE = '22023';
+  IF made IS DISTINCT FROM cardinality(p_accounts) THEN
+    RAISE EXCEPTION 'of % moves % were made', cardinality(p_accounts), made USING ERRCODE = '22023';
   END IF;
 END $$;
 REVOKE ALL ON FUNCTION ledger.open_accounts, ledger.post_many, ledger.check_entries FROM PUBLIC;
@@ -162,25 +167,31 @@ REVOKE ALL ON FUNCTION ledger.open_accounts, ledger.post_many, ledger.check_entr
 -- inventory
 DROP FUNCTION inventory.take(uuid, uuid, int, text, timestamptz);
 
--- Finds and locks free units of several listings, p_need[k] of listing k, each from a random place, passing
+-- Finds and locks free units of several listings, p_need[k] of listing k, from a random place on, passing
 -- over locked ones. Answers them in order of the listings, and how many of each there were.
 CREATE FUNCTION inventory.find_units(p_listings uuid[], p_need int[], OUT units uuid[], OUT got int[])
 LANGUAGE plpgsql SET search_path = inventory, pg_temp AS $$
 DECLARE
-  places uuid[] := ARRAY(SELECT gen_random_uuid() FROM generate_subscripts(p_listings, 1));
+  place uuid := gen_random_uuid();
+  missing int := 0;
+  n int;
   whose bigint[];
 BEGIN
   SELECT coalesce(array_agg(u.id ORDER BY t.k), '{}'), coalesce(array_agg(t.k ORDER BY t.k), '{}') INTO units, whose
-    FROM unnest(p_listings, p_need, places) WITH ORDINALITY t(listing, need, place, k), LATERAL (
-      SELECT s.id FROM stock_unit s WHERE s.listing_id = t.listing AND s.state = 'AVAILABLE' AND s.id >= t.place
+    FROM unnest(p_listings, p_need) WITH ORDINALITY t(listing, need, k), LATERAL (
+      SELECT s.id FROM stock_unit s WHERE s.listing_id = t.listing AND s.state = 'AVAILABLE' AND s.id >= place
       ORDER BY s.id LIMIT t.need FOR UPDATE SKIP LOCKED) u;
-  IF cardinality(units) < (SELECT sum(need) FROM unnest(p_need) need) THEN
-    SELECT units || coalesce(array_agg(u.id), '{}'), whose || coalesce(array_agg(t.k), '{}') INTO units, whose
-      FROM unnest(p_listings, p_need, places) WITH ORDINALITY t(listing, need, place, k), LATERAL (
-        SELECT s.id FROM stock_unit s WHERE s.listing_id = t.listing AND s.state = 'AVAILABLE' AND s.id < t.place
-        ORDER BY s.id LIMIT t.need - cardinality(array_positions(whose, t.k)) FOR UPDATE SKIP LOCKED) u;
-    units := ARRAY(SELECT t.id FROM unnest(units, whose) t(id, k) ORDER BY t.k);
-  END IF;
+  FOREACH n IN ARRAY p_need LOOP
+    missing := missing + n;
+  END LOOP;
+  missing := missing - cardinality(units);
+  got := p_need;
+  IF missing = 0 THEN RETURN; END IF;
+  SELECT units || coalesce(array_agg(u.id), '{}'), whose || coalesce(array_agg(t.k), '{}') INTO units, whose
+    FROM unnest(p_listings, p_need) WITH ORDINALITY t(listing, need, k), LATERAL (
+      SELECT s.id FROM stock_unit s WHERE s.listing_id = t.listing AND s.state = 'AVAILABLE' AND s.id < place
+      ORDER BY s.id LIMIT t.need - cardinality(array_positions(whose, t.k)) FOR UPDATE SKIP LOCKED) u;
+  units := ARRAY(SELECT t.id FROM unnest(units, whose) t(id, k) ORDER BY t.k);
   got := ARRAY(SELECT cardinality(array_positions(whose, k)) FROM generate_series(1::bigint, cardinality(p_need)) k);
 END $$;
 
@@ -239,6 +250,10 @@ CREATE TYPE orders.asked AS (
   n int, buyer uuid, actor text, idem text, fingerprint bytea, group_id uuid, number text, currency text,
   from_cart boolean, until timestamptz, days int, parts jsonb, known uuid, known_as bytea, wallet bigint,
   holds bigint, lines orders.wanted[], total bigint);
+
+-- What a call sells: its groups and who buys each, whether any is from a cart, and its lines in order of arrival.
+CREATE TYPE orders.sold AS (
+  groups uuid[], actors text[], from_cart boolean, lines uuid[], listings uuid[], quantities int[], counted boolean[]);
 
 -- Everything that decides about the purchases of a call, read at once. p_locked: the wallets that were locked.
 CREATE FUNCTION orders.look(p_batch jsonb, p_pay text, p_locked bigint[]) RETURNS orders.asked[]
@@ -310,7 +325,8 @@ $$;
 -- and in stock. p_scarce and p_left name the listings of which there is less than was asked, and how much.
 -- Answers a verdict each, the purchases that can be, and how much of which listing they need.
 CREATE FUNCTION orders.decide(p_asked orders.asked[], p_pay text, p_scarce uuid[], p_left int[],
-  OUT verdicts orders.verdict[], OUT chosen orders.asked[], OUT listings uuid[], OUT need int[], OUT counted boolean[])
+  OUT verdicts orders.verdict[], OUT chosen orders.asked[], OUT listings uuid[], OUT need int[], OUT counted boolean[],
+  OUT sold orders.sold)
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
   h asked;
@@ -323,6 +339,7 @@ DECLARE
   keys text[] := '{}';
 BEGIN
   verdicts := '{}'; chosen := '{}'; listings := '{}'; need := '{}'; counted := '{}';
+  sold := ('{}', '{}', false, '{}', '{}', '{}', '{}');
   FOREACH h IN ARRAY p_asked LOOP
     v := NULL;
     k := array_position(keys, h.buyer || h.idem);
@@ -364,12 +381,19 @@ BEGIN
     IF v IS NULL THEN
       v := ('bought', h.group_id, jsonb_build_object('total', h.total));
       chosen := chosen || h;
+      sold.groups := sold.groups || h.group_id;
+      sold.actors := sold.actors || h.actor;
+      sold.from_cart := sold.from_cart OR h.from_cart;
       keys := keys || (h.buyer || h.idem);
       IF p_pay = 'wallet' THEN
         k := array_position(wallets, h.wallet);
         spent[k] := spent[k] + h.total;
       END IF;
       FOREACH w IN ARRAY h.lines LOOP
+        sold.lines := sold.lines || w.line_id;
+        sold.listings := sold.listings || w.listing_id;
+        sold.quantities := sold.quantities || w.quantity;
+        sold.counted := sold.counted || w.counted;
         k := array_position(listings, w.listing_id);
         IF k IS NULL THEN
           listings := listings || w.listing_id;
@@ -410,40 +434,43 @@ BEGIN
     FROM unnest(p_chosen) h, unnest(h.lines) w;
 END $$;
 
--- Gives stock that was found to lines, which are in order of the listings and then of arrival, as the units are:
--- held until p_until, or sold when that is NULL.
-CREATE FUNCTION orders.deal_out(p_lines uuid[], p_listings uuid[], p_quantities int[], p_counted boolean[],
-                                p_units uuid[], p_until timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
+-- Gives stock that was found, the units in order of p_listings, to lines in order of arrival: held until
+-- p_until, or sold when that is NULL.
+CREATE FUNCTION orders.deal_out(p_sold orders.sold, p_listings uuid[], p_units uuid[], p_until timestamptz)
+RETURNS void LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
+  s_lines uuid[] := p_sold.lines;
+  s_listings uuid[] := p_sold.listings;
+  s_quantities int[] := p_sold.quantities;
+  s_counted boolean[] := p_sold.counted;
   held int := CASE WHEN p_until IS NULL THEN 0 ELSE 1 END;
 BEGIN
   WITH lines AS (
-    SELECT t.id, t.quantity, sum(t.quantity) OVER (ORDER BY t.n)::int AS upto
-    FROM unnest(p_lines, p_quantities, p_counted) WITH ORDINALITY t(id, quantity, counted, n) WHERE NOT t.counted)
+    SELECT t.id, t.quantity, sum(t.quantity) OVER (ORDER BY array_position(p_listings, t.listing), t.n)::int AS upto
+    FROM unnest(s_lines, s_listings, s_quantities, s_counted) WITH ORDINALITY t(id, listing, quantity, counted, n)
+    WHERE NOT t.counted)
   UPDATE inventory.stock_unit u SET state = CASE held WHEN 1 THEN 'RESERVED' ELSE 'SOLD' END, line_id = l.id,
       reserved_until = p_until
     FROM lines l, generate_series(l.upto - l.quantity + 1, l.upto) i WHERE u.id = p_units[i];
-  IF NOT true = ANY (p_counted) THEN RETURN; END IF;
+  IF NOT true = ANY (s_counted) THEN RETURN; END IF;
   UPDATE inventory.counted c SET on_hand = c.on_hand - t.copies, sold = c.sold + t.copies * (1 - held)
     FROM (SELECT l.listing, sum(l.quantity)::int AS copies
-          FROM unnest(p_listings, p_quantities, p_counted) l(listing, quantity, counted)
+          FROM unnest(s_listings, s_quantities, s_counted) l(listing, quantity, counted)
           WHERE l.counted GROUP BY l.listing) t
     WHERE c.listing_id = t.listing;
   IF held = 1 THEN
     INSERT INTO inventory.hold (line_id, listing_id, seller_id, quantity, reserved_until)
       SELECT t.id, t.listing, c.seller_id, t.quantity, p_until
-      FROM unnest(p_lines, p_listings, p_quantities, p_counted) t(id, listing, quantity, counted)
+      FROM unnest(s_lines, s_listings, s_quantities, s_counted) t(id, listing, quantity, counted)
       JOIN inventory.counted c ON c.listing_id = t.listing WHERE t.counted;
   END IF;
 END $$;
 
 -- The rest of paid and delivered groups: entitlements, events, the buyers' carts, and the journals last.
-CREATE FUNCTION orders.hand_over(p_groups uuid[], p_actors text[], p_funding text) RETURNS void
-LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
+CREATE FUNCTION orders.hand_over(p_groups uuid[], p_actors text[], p_funding text, p_from_cart boolean)
+RETURNS void LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
   l record;
-  n int;
 BEGIN
   WITH lines AS (
     SELECT g.n, g.actor, i.id, i.order_id, i.buyer_id, i.seller_id, i.listing_id, i.quantity, i.total, i.currency,
@@ -473,12 +500,13 @@ BEGIN
       array_agg(g.actor ORDER BY g.n, o.id), array_agg(jsonb_build_object('group_id', o.group_id, 'buyer_id',
         o.buyer_id, 'seller_id', o.seller_id, 'funding', p_funding) ORDER BY g.n, o.id))
     FROM unnest(p_groups, p_actors) WITH ORDINALITY g(id, actor, n) JOIN orders o ON o.group_id = g.id;
-  DELETE FROM cart_line c USING order_group g, cart k, orders o, order_line i
-    WHERE g.id = ANY (p_groups) AND g.from_cart AND k.user_id = g.buyer_id AND c.cart_id = k.id
-      AND o.group_id = g.id AND i.order_id = o.id AND c.listing_id = i.listing_id AND c.added_at <= g.created_at;
-  n := cardinality(l.idems);
+  IF p_from_cart THEN
+    DELETE FROM cart_line c USING order_group g, cart k, orders o, order_line i
+      WHERE g.id = ANY (p_groups) AND g.from_cart AND k.user_id = g.buyer_id AND c.cart_id = k.id
+        AND o.group_id = g.id AND i.order_id = o.id AND c.listing_id = i.listing_id
+        AND c.added_at <= g.created_at;
+  END IF;
   PERFORM ledger.post_many('purchase', l.idems, l.refs, l.actors,
-    ARRAY(SELECT generate_series(1, n)) || ARRAY(SELECT generate_series(1, n)),
     l.wallets || ledger.open_accounts('escrow', l.owners, l.currencies), l.totals || l.credits);
 END $$;
 
@@ -570,14 +598,9 @@ BEGIN
   END LOOP;
   IF d.chosen <> '{}' THEN
     PERFORM write_down(d.chosen, p_pay);
-    PERFORM deal_out(array_agg(l.line_id ORDER BY l.k, l.n), array_agg(l.listing_id ORDER BY l.k, l.n),
-        array_agg(l.quantity ORDER BY l.k, l.n), array_agg(l.counted ORDER BY l.k, l.n), f.units,
-        (d.chosen[1]).until)
-      FROM (SELECT w.*, h.n, array_position(d.listings, w.listing_id) AS k
-            FROM unnest(d.chosen) h, unnest(h.lines) w) l;
+    PERFORM deal_out(d.sold, d.listings, f.units, (d.chosen[1]).until);
     IF p_pay = 'wallet' THEN
-      PERFORM hand_over(array_agg(h.group_id ORDER BY h.n), array_agg(h.actor ORDER BY h.n), p_pay)
-        FROM unnest(d.chosen) h;
+      PERFORM hand_over((d.sold).groups, (d.sold).actors, p_pay, (d.sold).from_cart);
     END IF;
   END IF;
   PERFORM note_empty(d.listings || scarce);
@@ -587,7 +610,7 @@ END $$;
 -- Purchases paid from the wallet. Wallets are locked first, in order; stock units are never waited for.
 CREATE FUNCTION orders.buy(p_batch jsonb) RETURNS TABLE (n int, verdict text, group_id uuid, data jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   wallets bigint[] := ARRAY(
     SELECT a.id FROM jsonb_to_recordset(p_batch) AS x(buyer uuid, currency text)
@@ -601,7 +624,7 @@ END $$;
 -- A purchase that waits for a card: its stock is reserved, no money moves yet.
 CREATE FUNCTION orders.place(p jsonb) RETURNS orders.verdict
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   v verdict;
 BEGIN
@@ -617,7 +640,7 @@ END $$;
 -- Answers delivered, already, cancelled, or sold_out (expired meanwhile, and the units are gone).
 CREATE FUNCTION orders.pay_group(p_group uuid, p_funding uuid, p_actor text DEFAULT 'stripe') RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   g order_group;
   is_now text;
@@ -646,7 +669,8 @@ BEGIN
     EXCEPTION WHEN SQLSTATE 'FD001' THEN
       RETURN 'sold_out';
     END;
-    PERFORM deal_out(lines.ids, lines.listings, lines.quantities, lines.counted, stock.units, NULL);
+    PERFORM deal_out((NULL, NULL, false, lines.ids, lines.listings, lines.quantities, lines.counted)::sold,
+      lines.listings, stock.units, NULL);
   ELSE
     UPDATE inventory.stock_unit u SET state = 'SOLD', reserved_until = NULL
       WHERE u.line_id = ANY (lines.ids) AND u.state = 'RESERVED';
@@ -659,7 +683,7 @@ BEGIN
       closed_because = NULL
     WHERE o.group_id = p_group;
   PERFORM note_empty(lines.listings);
-  PERFORM hand_over(ARRAY[p_group], ARRAY[p_actor], 'card');
+  PERFORM hand_over(ARRAY[p_group], ARRAY[p_actor], 'card', g.from_cart);
   RETURN 'delivered';
 END $$;
 
@@ -668,7 +692,7 @@ END $$;
 -- while; the reservation is kept until then) or paid.
 CREATE FUNCTION orders.give_up(p_group uuid, p_state text, p_because text, p_actor text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   due timestamptz;
   debit boolean;  -- a bank debit is under way; it may take days

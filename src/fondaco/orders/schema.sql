@@ -141,6 +141,10 @@ CREATE FUNCTION orders.region_fits(p_region text, p_country text) RETURNS boolea
   END
 $$;
 
+-- What a call sells: its groups and who buys each, whether any is from a cart, and its lines in order of arrival.
+CREATE TYPE orders.sold AS (
+  groups uuid[], actors text[], from_cart boolean, lines uuid[], listings uuid[], quantities int[], counted boolean[]);
+
 -- Everything that decides about the purchases of a call, read at once. p_locked: the wallets that were locked.
 CREATE FUNCTION orders.look(p_batch jsonb, p_pay text, p_locked bigint[]) RETURNS orders.asked[]
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
@@ -211,7 +215,8 @@ $$;
 -- and in stock. p_scarce and p_left name the listings of which there is less than was asked, and how much.
 -- Answers a verdict each, the purchases that can be, and how much of which listing they need.
 CREATE FUNCTION orders.decide(p_asked orders.asked[], p_pay text, p_scarce uuid[], p_left int[],
-  OUT verdicts orders.verdict[], OUT chosen orders.asked[], OUT listings uuid[], OUT need int[], OUT counted boolean[])
+  OUT verdicts orders.verdict[], OUT chosen orders.asked[], OUT listings uuid[], OUT need int[], OUT counted boolean[],
+  OUT sold orders.sold)
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
   h asked;
@@ -224,6 +229,7 @@ DECLARE
   keys text[] := '{}';
 BEGIN
   verdicts := '{}'; chosen := '{}'; listings := '{}'; need := '{}'; counted := '{}';
+  sold := ('{}', '{}', false, '{}', '{}', '{}', '{}');
   FOREACH h IN ARRAY p_asked LOOP
     v := NULL;
     k := array_position(keys, h.buyer || h.idem);
@@ -265,12 +271,19 @@ BEGIN
     IF v IS NULL THEN
       v := ('bought', h.group_id, jsonb_build_object('total', h.total));
       chosen := chosen || h;
+      sold.groups := sold.groups || h.group_id;
+      sold.actors := sold.actors || h.actor;
+      sold.from_cart := sold.from_cart OR h.from_cart;
       keys := keys || (h.buyer || h.idem);
       IF p_pay = 'wallet' THEN
         k := array_position(wallets, h.wallet);
         spent[k] := spent[k] + h.total;
       END IF;
       FOREACH w IN ARRAY h.lines LOOP
+        sold.lines := sold.lines || w.line_id;
+        sold.listings := sold.listings || w.listing_id;
+        sold.quantities := sold.quantities || w.quantity;
+        sold.counted := sold.counted || w.counted;
         k := array_position(listings, w.listing_id);
         IF k IS NULL THEN
           listings := listings || w.listing_id;
@@ -311,40 +324,43 @@ BEGIN
     FROM unnest(p_chosen) h, unnest(h.lines) w;
 END $$;
 
--- Gives stock that was found to lines, which are in order of the listings and then of arrival, as the units are:
--- held until p_until, or sold when that is NULL.
-CREATE FUNCTION orders.deal_out(p_lines uuid[], p_listings uuid[], p_quantities int[], p_counted boolean[],
-                                p_units uuid[], p_until timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
+-- Gives stock that was found, the units in order of p_listings, to lines in order of arrival: held until
+-- p_until, or sold when that is NULL.
+CREATE FUNCTION orders.deal_out(p_sold orders.sold, p_listings uuid[], p_units uuid[], p_until timestamptz)
+RETURNS void LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
+  s_lines uuid[] := p_sold.lines;
+  s_listings uuid[] := p_sold.listings;
+  s_quantities int[] := p_sold.quantities;
+  s_counted boolean[] := p_sold.counted;
   held int := CASE WHEN p_until IS NULL THEN 0 ELSE 1 END;
 BEGIN
   WITH lines AS (
-    SELECT t.id, t.quantity, sum(t.quantity) OVER (ORDER BY t.n)::int AS upto
-    FROM unnest(p_lines, p_quantities, p_counted) WITH ORDINALITY t(id, quantity, counted, n) WHERE NOT t.counted)
+    SELECT t.id, t.quantity, sum(t.quantity) OVER (ORDER BY array_position(p_listings, t.listing), t.n)::int AS upto
+    FROM unnest(s_lines, s_listings, s_quantities, s_counted) WITH ORDINALITY t(id, listing, quantity, counted, n)
+    WHERE NOT t.counted)
   UPDATE inventory.stock_unit u SET state = CASE held WHEN 1 THEN 'RESERVED' ELSE 'SOLD' END, line_id = l.id,
       reserved_until = p_until
     FROM lines l, generate_series(l.upto - l.quantity + 1, l.upto) i WHERE u.id = p_units[i];
-  IF NOT true = ANY (p_counted) THEN RETURN; END IF;
+  IF NOT true = ANY (s_counted) THEN RETURN; END IF;
   UPDATE inventory.counted c SET on_hand = c.on_hand - t.copies, sold = c.sold + t.copies * (1 - held)
     FROM (SELECT l.listing, sum(l.quantity)::int AS copies
-          FROM unnest(p_listings, p_quantities, p_counted) l(listing, quantity, counted)
+          FROM unnest(s_listings, s_quantities, s_counted) l(listing, quantity, counted)
           WHERE l.counted GROUP BY l.listing) t
     WHERE c.listing_id = t.listing;
   IF held = 1 THEN
     INSERT INTO inventory.hold (line_id, listing_id, seller_id, quantity, reserved_until)
       SELECT t.id, t.listing, c.seller_id, t.quantity, p_until
-      FROM unnest(p_lines, p_listings, p_quantities, p_counted) t(id, listing, quantity, counted)
+      FROM unnest(s_lines, s_listings, s_quantities, s_counted) t(id, listing, quantity, counted)
       JOIN inventory.counted c ON c.listing_id = t.listing WHERE t.counted;
   END IF;
 END $$;
 
 -- The rest of paid and delivered groups: entitlements, events, the buyers' carts, and the journals last.
-CREATE FUNCTION orders.hand_over(p_groups uuid[], p_actors text[], p_funding text) RETURNS void
-LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
+CREATE FUNCTION orders.hand_over(p_groups uuid[], p_actors text[], p_funding text, p_from_cart boolean)
+RETURNS void LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
   l record;
-  n int;
 BEGIN
   WITH lines AS (
     SELECT g.n, g.actor, i.id, i.order_id, i.buyer_id, i.seller_id, i.listing_id, i.quantity, i.total, i.currency,
@@ -374,12 +390,13 @@ BEGIN
       array_agg(g.actor ORDER BY g.n, o.id), array_agg(jsonb_build_object('group_id', o.group_id, 'buyer_id',
         o.buyer_id, 'seller_id', o.seller_id, 'funding', p_funding) ORDER BY g.n, o.id))
     FROM unnest(p_groups, p_actors) WITH ORDINALITY g(id, actor, n) JOIN orders o ON o.group_id = g.id;
-  DELETE FROM cart_line c USING order_group g, cart k, orders o, order_line i
-    WHERE g.id = ANY (p_groups) AND g.from_cart AND k.user_id = g.buyer_id AND c.cart_id = k.id
-      AND o.group_id = g.id AND i.order_id = o.id AND c.listing_id = i.listing_id AND c.added_at <= g.created_at;
-  n := cardinality(l.idems);
+  IF p_from_cart THEN
+    DELETE FROM cart_line c USING order_group g, cart k, orders o, order_line i
+      WHERE g.id = ANY (p_groups) AND g.from_cart AND k.user_id = g.buyer_id AND c.cart_id = k.id
+        AND o.group_id = g.id AND i.order_id = o.id AND c.listing_id = i.listing_id
+        AND c.added_at <= g.created_at;
+  END IF;
   PERFORM ledger.post_many('purchase', l.idems, l.refs, l.actors,
-    ARRAY(SELECT generate_series(1, n)) || ARRAY(SELECT generate_series(1, n)),
     l.wallets || ledger.open_accounts('escrow', l.owners, l.currencies), l.totals || l.credits);
 END $$;
 
@@ -471,14 +488,9 @@ BEGIN
   END LOOP;
   IF d.chosen <> '{}' THEN
     PERFORM write_down(d.chosen, p_pay);
-    PERFORM deal_out(array_agg(l.line_id ORDER BY l.k, l.n), array_agg(l.listing_id ORDER BY l.k, l.n),
-        array_agg(l.quantity ORDER BY l.k, l.n), array_agg(l.counted ORDER BY l.k, l.n), f.units,
-        (d.chosen[1]).until)
-      FROM (SELECT w.*, h.n, array_position(d.listings, w.listing_id) AS k
-            FROM unnest(d.chosen) h, unnest(h.lines) w) l;
+    PERFORM deal_out(d.sold, d.listings, f.units, (d.chosen[1]).until);
     IF p_pay = 'wallet' THEN
-      PERFORM hand_over(array_agg(h.group_id ORDER BY h.n), array_agg(h.actor ORDER BY h.n), p_pay)
-        FROM unnest(d.chosen) h;
+      PERFORM hand_over((d.sold).groups, (d.sold).actors, p_pay, (d.sold).from_cart);
     END IF;
   END IF;
   PERFORM note_empty(d.listings || scarce);
@@ -488,7 +500,7 @@ END $$;
 -- Purchases paid from the wallet. Wallets are locked first, in order; stock units are never waited for.
 CREATE FUNCTION orders.buy(p_batch jsonb) RETURNS TABLE (n int, verdict text, group_id uuid, data jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   wallets bigint[] := ARRAY(
     SELECT a.id FROM jsonb_to_recordset(p_batch) AS x(buyer uuid, currency text)
@@ -502,7 +514,7 @@ END $$;
 -- A purchase that waits for a card: its stock is reserved, no money moves yet.
 CREATE FUNCTION orders.place(p jsonb) RETURNS orders.verdict
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   v verdict;
 BEGIN
@@ -518,7 +530,7 @@ END $$;
 -- Answers delivered, already, cancelled, or sold_out (expired meanwhile, and the units are gone).
 CREATE FUNCTION orders.pay_group(p_group uuid, p_funding uuid, p_actor text DEFAULT 'stripe') RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   g order_group;
   is_now text;
@@ -547,7 +559,8 @@ BEGIN
     EXCEPTION WHEN SQLSTATE 'FD001' THEN
       RETURN 'sold_out';
     END;
-    PERFORM deal_out(lines.ids, lines.listings, lines.quantities, lines.counted, stock.units, NULL);
+    PERFORM deal_out((NULL, NULL, false, lines.ids, lines.listings, lines.quantities, lines.counted)::sold,
+      lines.listings, stock.units, NULL);
   ELSE
     UPDATE inventory.stock_unit u SET state = 'SOLD', reserved_until = NULL
       WHERE u.line_id = ANY (lines.ids) AND u.state = 'RESERVED';
@@ -560,7 +573,7 @@ BEGIN
       closed_because = NULL
     WHERE o.group_id = p_group;
   PERFORM note_empty(lines.listings);
-  PERFORM hand_over(ARRAY[p_group], ARRAY[p_actor], 'card');
+  PERFORM hand_over(ARRAY[p_group], ARRAY[p_actor], 'card', g.from_cart);
   RETURN 'delivered';
 END $$;
 
@@ -569,7 +582,7 @@ END $$;
 -- while; the reservation is kept until then) or paid.
 CREATE FUNCTION orders.give_up(p_group uuid, p_state text, p_because text, p_actor text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   due timestamptz;
   debit boolean;  -- a bank debit is under way; it may take days
