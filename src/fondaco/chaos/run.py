@@ -140,9 +140,9 @@ class Chaos:
     async def _until_serving(self, limit: int = 90) -> float | None:
         """Seconds until everything serves; None when it does not within `limit`."""
         began = time.monotonic()
-        while time.monotonic() - began < limit:
+        while (taken := time.monotonic() - began) < limit:
             if await asyncio.to_thread(self.stack.serving):
-                return time.monotonic() - began
+                return taken
             await asyncio.sleep(0.05)
         return None
 
