@@ -34,8 +34,9 @@ async def shop(console: Console, options: Options) -> Result:
         table = Table(
             f"The shop over {options.listings:,} listings, {CLIENTS} clients",
             ("what", "answers/s", "p50 ms", "p99 ms", ": first JSON page"),
-            note=f"Medians of {options.rounds} rounds of {options.seconds:g} s, in turns. New: a filter never "
-            f"asked for before, counts and all, answered from the database. Deep: by cursor after {DEEP:,} listings or the last.",
+            note=f"Medians of {options.rounds} rounds of {options.seconds:g} s, in turns. New: a filter "
+            "never asked for before, counts and all, answered from the database. Deep: by cursor after "
+            f"{DEEP:,} listings, or the last.",
         )
         rates: dict[str, list[float]] = {name: [] for name in asked}
         micros: dict[str, list[int]] = {name: [] for name in asked}
@@ -101,11 +102,15 @@ def _same(path: str) -> list[list[str]]:
     return [[_get(path)]] * CLIENTS
 
 
-def _new(path: str, name: str = "price_max", value: Callable[[int], str] | None = None) -> list[list[str]]:
-    """Addresses that differ and mean the same: by a highest price nothing comes near, or by `value`."""
-    differ = value or (lambda n: str(90_000_000 + n))
+def _price(number: int) -> str:
+    """A highest price nothing comes near."""
+    return str(90_000_000 + number)
+
+
+def _new(path: str, name: str = "price_max", value: Callable[[int], str] = _price) -> list[list[str]]:
+    """Addresses that differ and mean the same."""
     return [
-        [_get(f"{path}{name}={differ(n * CLIENTS + client)}") for n in range(_WAYS)]
+        [_get(f"{path}{name}={value(n * CLIENTS + client)}") for n in range(_WAYS)]
         for client in range(CLIENTS)
     ]
 

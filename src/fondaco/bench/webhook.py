@@ -97,8 +97,10 @@ async def _steady(bench: Bench, listing: str, count: int, result: Result) -> Non
     table = Table(
         f"Event to readable key: {count} payments at {count / paid.seconds:.0f}/s",
         ("from", "p50 ms", "p99 ms", "longest ms"),
-        note="Until the entitlement is committed. The first of each payment's events counts. Processor time of "
-        "a payment, all its events: " + ", ".join(f"{n} {us / 1000:.1f} ms" for n, us in used.items()) + ".",
+        note="Until the entitlement is committed. The first of each payment's events counts. Processor time "
+        "of a payment, all its events: "
+        + ", ".join(f"{n} {us / 1000:.1f} ms" for n, us in used.items())
+        + ".",
     )
     for name, taken in (("the sandbox made the event", from_sandbox), ("our door took it", from_door)):
         table.add(name, ms(percentile(taken, 0.5)), ms(percentile(taken, 0.99)), ms(max(taken, default=0)))
