@@ -37,10 +37,24 @@ async def asked(oracle: Oracle, gather: Gather[int, int], keys: Sequence[int]) -
     return tasks
 
 
+async def one_by_one(oracle: Oracle, gather: Gather[int, int]) -> list[asyncio.Task[int]]:
+    """As many calls in flight as there may be."""
+    return [task for k in range(MAX_CALLS) for task in await asked(oracle, gather, [k])]
+
+
+async def test_what_arrives_in_one_turn_goes_in_one_call() -> None:
+    oracle = Oracle()
+    gather = Gather(oracle)
+    tasks = await asked(oracle, gather, range(5))
+    assert oracle.calls == [list(range(5))]
+    oracle.may[0].set()
+    assert await asyncio.gather(*tasks) == [0, 2, 4, 6, 8]
+
+
 async def test_what_arrives_while_calls_are_in_flight_goes_together_in_the_next() -> None:
     oracle = Oracle()
     gather = Gather(oracle)
-    first = await asked(oracle, gather, range(MAX_CALLS))
+    first = await one_by_one(oracle, gather)
     assert oracle.calls == [[k] for k in range(MAX_CALLS)], "at once, each alone"
     rest = await asked(oracle, gather, range(10, 20))
     assert len(oracle.calls) == MAX_CALLS, "no call that was sent is joined, no further one begun"
@@ -55,7 +69,8 @@ async def test_what_arrives_while_calls_are_in_flight_goes_together_in_the_next(
 async def test_a_call_takes_no_more_keys_than_it_may() -> None:
     oracle = Oracle()
     gather = Gather(oracle)
-    tasks = await asked(oracle, gather, range(MAX_CALLS + MAX_KEYS + 5))
+    tasks = await one_by_one(oracle, gather)
+    tasks += await asked(oracle, gather, range(MAX_CALLS, MAX_CALLS + MAX_KEYS + 5))
     while len(oracle.calls) < MAX_CALLS + 2:
         oracle.may[len(oracle.calls) - MAX_CALLS].set()
         await settle()
@@ -83,7 +98,7 @@ async def test_a_call_that_fails_fails_its_own_keys_only() -> None:
 async def test_who_has_gone_is_not_asked_for_and_harms_nobody() -> None:
     oracle = Oracle()
     gather = Gather(oracle)
-    first = await asked(oracle, gather, range(MAX_CALLS))
+    first = await one_by_one(oracle, gather)
     waiting = await asked(oracle, gather, [7, 8])
     first[0].cancel()
     waiting[0].cancel()

@@ -54,7 +54,7 @@ async def test_who_was_signed_out_does_not_pass_though_others_wait(
     await owner.execute("LOCK TABLE identity.users IN ACCESS EXCLUSIVE MODE")
     before = [asyncio.create_task(viewer_of(db, t, GUEST)) for _, t in others]
     hanging = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'identity.users'::regclass"
-    while await owner.fetchval(hanging) < 2:
+    while not await owner.fetchval(hanging):
         await asyncio.sleep(0.01)
     await owner.execute("DELETE FROM identity.sessions WHERE user_id = $1", leaver.user())
     after = asyncio.create_task(viewer_of(db, token, GUEST))

@@ -16,25 +16,30 @@ MAX_CALLS = 2
 class Gather(Generic[K, V]):
     """Gathers the keys of this process for `ask`, which answers one value per key, in their order.
 
-    With fewer than MAX_CALLS calls in flight a key goes at once. Those that arrive while calls are in flight
-    form the next call. A key never joins a call that was already sent, so no answer is older than its
-    question: what was revoked before somebody asked is never told as good.
+    With fewer than MAX_CALLS calls in flight a key goes at once, with those of the same turn of the event
+    loop. Those that arrive while calls are in flight form the next call. A key never joins a call that was
+    already sent, so no answer is older than its question: what was revoked before somebody asked is never
+    told as good.
     """
 
     def __init__(self, ask: Callable[[Sequence[K]], Awaitable[Sequence[V]]]) -> None:
         self._ask = ask
         self._waiting: deque[tuple[K, asyncio.Future[V]]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
+        self._starting = False
 
     async def get(self, key: K) -> V:
         """The answer to this key. Raises what `ask` raised for the call it was in."""
-        answer: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[V] = loop.create_future()
         self._waiting.append((key, answer))
-        if len(self._calls) < MAX_CALLS:
-            self._start()
+        if not self._starting and len(self._calls) < MAX_CALLS:
+            self._starting = True
+            loop.call_soon(self._start)
         return await answer
 
     def _start(self) -> None:
+        self._starting = False
         while self._waiting and len(self._calls) < MAX_CALLS:
             batch: list[tuple[K, asyncio.Future[V]]] = []
             while self._waiting and len(batch) < MAX_KEYS:

@@ -31,14 +31,16 @@ _Waiting = tuple[Purchase, "asyncio.Future[Bought]"]
 class Combiner:
     """Gathers the purchases of this process.
 
-    When nothing is in flight a purchase goes at once. Those that arrive while calls are in flight form the
-    next batch. A batch that fails as a whole is made again one by one, so that a bad purchase fails alone.
+    When nothing is in flight a purchase goes at once, with those of the same turn of the event loop. Those
+    that arrive while calls are in flight form the next batch. A batch that fails as a whole is made again one
+    by one, so that a bad purchase fails alone.
     """
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._waiting: deque[_Waiting] = deque()
         self._calls: set[asyncio.Task[None]] = set()
+        self._starting = False
 
     async def buy(self, purchase: Purchase) -> Bought:
         """Buy from the wallet. Raises the Problem that says why not; then nothing was charged.
@@ -46,12 +48,16 @@ class Combiner:
         When the caller is cancelled a purchase already on its way goes on; asking again with the same key
         tells how it ended.
         """
-        answer: asyncio.Future[Bought] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Bought] = loop.create_future()
         self._waiting.append((purchase, answer))
-        self._start()
+        if not self._starting and len(self._calls) < MAX_CALLS:
+            self._starting = True
+            loop.call_soon(self._start)
         return await answer
 
     def _start(self) -> None:
+        self._starting = False
         while self._waiting and len(self._calls) < MAX_CALLS:
             batch: list[_Waiting] = []
             while self._waiting and len(batch) < MAX_BATCH:
