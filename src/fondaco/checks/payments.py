@@ -1,6 +1,6 @@
 """Orders and payments against the ledger, and what the provider told us against both."""
 
-from fondaco.checks.goods import GRACE, NEW_ORDERS
+from fondaco.checks.goods import GRACE, NEW_LINES
 from fondaco.core.checking import Check
 from fondaco.settings import Settings
 
@@ -15,8 +15,12 @@ MIRRORS: tuple[Check, ...] = (
         "is {escrow_state} with {held} in escrow, which should hold its total of {total} less {refunded}",
         f"""SELECT * FROM ({_ESCROW}) e WHERE held <> CASE escrow_state WHEN 'HELD' THEN total - refunded
             ELSE 0 END""",
-        lately=f"""SELECT * FROM ({_ESCROW} WHERE l.order_id IN {NEW_ORDERS}) e
-            WHERE held <> CASE escrow_state WHEN 'HELD' THEN total - refunded ELSE 0 END""",
+        lately=f"""SELECT l.id, l.escrow_state, l.total, l.refunded, b.held FROM {NEW_LINES} l
+            CROSS JOIN LATERAL (
+              SELECT coalesce(sum(b.amount), 0)::bigint AS held FROM ledger.account a
+              JOIN ledger.balance b ON b.account_id = a.id
+              WHERE a.kind = 'escrow' AND a.owner = 'line:' || l.id AND a.currency = l.currency) b
+            WHERE b.held <> CASE l.escrow_state WHEN 'HELD' THEN l.total - l.refunded ELSE 0 END""",
     ),
     Check(
         "I13",
@@ -83,10 +87,12 @@ PAYMENTS: tuple[Check, ...] = (
               coalesce(sum(r.amount) FILTER (WHERE r.state = 'SUCCEEDED'), 0) AS done,
               coalesce(sum(r.amount) FILTER (WHERE r.state IN
                 ('REQUESTED', 'SENDING', 'UNKNOWN', 'PENDING')), 0) AS open
-            FROM wallets.funding f JOIN wallets.refund r ON r.funding_id = f.id WHERE f.id IN (
-              SELECT funding_id FROM (
-                SELECT funding_id FROM wallets.refund ORDER BY id DESC LIMIT 300) newest)
-            GROUP BY f.id) t WHERE refunded <> done OR refund_pending <> open""",
+            FROM (SELECT DISTINCT funding_id FROM (
+                    SELECT funding_id FROM wallets.refund ORDER BY id DESC LIMIT 300) newest) n
+            CROSS JOIN LATERAL (SELECT * FROM wallets.funding f WHERE f.id = n.funding_id OFFSET 0) f
+            JOIN wallets.refund r ON r.funding_id = f.id
+            GROUP BY f.id, f.amount, f.refunded, f.refund_pending) t
+            WHERE refunded <> done OR refund_pending <> open""",
     ),
     Check(
         "I15",
