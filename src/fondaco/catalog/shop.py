@@ -54,7 +54,8 @@ async def _shelf(conn: Connection, cursors: Cursors, query: BrowseQuery, where: 
     start = SORTS[query.sort].start(cursors, query.cursor, where.args)
     # Cut to the page first: stock is looked up for what is shown, not for what matches.
     rows = await conn.fetch(
-        f"""WITH shown AS MATERIALIZED (SELECT l.id {_ON_SALE} WHERE {where.sql()}{start.condition}
+        f"""WITH shown AS MATERIALIZED (SELECT l.id FROM catalog.in_order l
+              WHERE {where.sql()}{start.condition}
               ORDER BY {start.order} LIMIT {query.limit + 1})
             SELECT {_COLUMNS}, s.available {_FROM} JOIN shown ON shown.id = l.id {_LEFT}
             ORDER BY {start.order}""",
