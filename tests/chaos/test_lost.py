@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from fondaco.core.db import LOST, SYSTEM, Database, trouble
+from fondaco.core.db import SYSTEM, Database, trouble
 from fondaco.core.problem import Unavailable
 from fondaco.embedded import Endpoints
 
@@ -27,7 +27,7 @@ async def test_a_connection_cut_in_a_transaction_is_trouble_and_nothing_else(
         for _ in range(8):
             with pytest.raises(Exception) as caught:
                 await cut_off()
-            assert isinstance(caught.value, LOST) or trouble(caught.value), repr(caught.value)
+            assert isinstance(caught.value, Unavailable) or trouble(caught.value), repr(caught.value)
     finally:
         await killer.close()
     assert await db.fetchval(SYSTEM, "SELECT 1") == 1

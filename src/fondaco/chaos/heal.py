@@ -23,17 +23,17 @@ OPEN = """SELECT
   + (SELECT count(*) FROM wallets.funding WHERE state = 'CREATED')"""
 
 
-HURRY = """
-UPDATE core.idempotency SET created_at = created_at - interval '2 minutes' WHERE status IS NULL;
-UPDATE wallets.refund SET called_at = called_at - interval '2 minutes',
-  checked_at = checked_at - interval '2 minutes', created_at = created_at - interval '2 minutes'
-  WHERE state IN ('REQUESTED', 'SENDING', 'UNKNOWN');
-UPDATE wallets.funding SET called_at = called_at - interval '1 minute',
-  checked_at = checked_at - interval '1 minute', created_at = created_at - interval '1 minute'
-  WHERE state = 'CREATED';
-UPDATE inventory.stock_batch SET touched_at = touched_at - interval '2 minutes'
-  WHERE state IN ('RECEIVED', 'IMPORTING');
-"""
+HURRY = (
+    "UPDATE core.idempotency SET created_at = created_at - interval '2 minutes' WHERE status IS NULL",
+    """UPDATE wallets.refund SET called_at = called_at - interval '2 minutes',
+         checked_at = checked_at - interval '2 minutes', created_at = created_at - interval '2 minutes'
+       WHERE state IN ('REQUESTED', 'SENDING', 'UNKNOWN')""",
+    """UPDATE wallets.funding SET called_at = called_at - interval '1 minute',
+         checked_at = checked_at - interval '1 minute', created_at = created_at - interval '1 minute'
+       WHERE state = 'CREATED'""",
+    """UPDATE inventory.stock_batch SET touched_at = touched_at - interval '2 minutes'
+       WHERE state IN ('RECEIVED', 'IMPORTING')""",
+)
 """For short runs: what waits for a dead process's lease to end has waited."""
 
 
@@ -42,7 +42,8 @@ async def hurry(owner_dsn: str) -> None:
     connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     connection = await connect(owner_dsn)
     try:
-        await connection.execute(HURRY)
+        for sql in HURRY:
+            await connection.execute(sql)
     finally:
         await connection.close()
 

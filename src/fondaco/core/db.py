@@ -207,7 +207,10 @@ class Database:
             yield
         except BaseException:
             if not connection.is_closed():
-                await connection.execute("ROLLBACK")
+                try:
+                    await connection.execute("ROLLBACK")
+                except LOST:  # broken meanwhile: what broke it is told, and nobody gets this connection again
+                    connection.terminate()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
             raise
         # PostgreSQL answers ROLLBACK, without an error, when a statement before had failed.
         if await connection.execute("COMMIT") != "COMMIT":
