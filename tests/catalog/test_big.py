@@ -1,6 +1,6 @@
 """A large catalogue costs no more than a small one: rows PostgreSQL touches for a page, first and deep."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,14 +25,16 @@ class Noting(Database):
     sent: list[Statement]
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[Connection]:
+    async def held(self) -> AsyncGenerator[Connection]:
         async with super().held() as held:
-            note: Any = lambda q: self.sent.append((q.query, list(q.args or ())))  # noqa: E731
-            held.add_query_logger(note)
+            held.add_query_logger(self._note)
             try:
                 yield held
             finally:
-                held.remove_query_logger(note)
+                held.remove_query_logger(self._note)
+
+    def _note(self, query: Any) -> None:
+        self.sent.append((query.query, list(query.args or ())))
 
 
 @pytest.fixture

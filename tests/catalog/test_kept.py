@@ -187,7 +187,7 @@ async def test_racing_readers_never_see_a_price_older_than_the_last_answered(end
         await asyncio.gather(*(write(listing) for listing in listings))
         writing = False
         await asyncio.gather(*readers)
-        assert reads > 90
+        assert reads >= 12
         for kept, db in processes:
             assert [await kept_price(kept, db, listing) for listing in listings] == [130] * 3
     finally:
