@@ -90,8 +90,9 @@ class StripeGateway:
         success_url: str,
         cancel_url: str,
         expires_at: int,
+        attempt: int = 1,
     ) -> PaymentFacts:
-        """Open the payment page of a funding; the same funding always gets the same session.
+        """Open the payment page of a funding; the same funding and attempt always get the same session.
 
         `expires_at`: Unix seconds, 30 minutes to 24 hours ahead. Everything sent must come from the
         funding's row and its owner alone: the provider compares it when the call is repeated.
@@ -118,9 +119,8 @@ class StripeGateway:
             "cancel_url": cancel_url,
             "expires_at": expires_at,
         }
-        call = self.client.v1.checkout.sessions.create_async(
-            params, {"idempotency_key": f"funding:{funding_id}"}
-        )
+        key = f"funding:{funding_id}" if attempt == 1 else f"funding:{funding_id}:{attempt}"
+        call = self.client.v1.checkout.sessions.create_async(params, {"idempotency_key": key})
         return payment_of_session(_plain(await _asked(call)))
 
     async def retrieve_session(self, session_id: str) -> PaymentFacts:

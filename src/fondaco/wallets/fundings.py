@@ -27,6 +27,7 @@ log = structlog.get_logger()
 TOP_UP_OPEN = timedelta(hours=1)
 LEAST_OPEN = timedelta(minutes=35)  # Stripe wants 30 minutes at the call, which may be made again
 TOP_UPS_PER_HOUR = 30
+KEYS = 5  # so many keys of a funding's page may be burnt before it is given up as unknown
 Closing = Literal["closed", "paid", "processing", "unknown"]
 
 
@@ -137,7 +138,7 @@ async def open_session(db: Database, gateway: StripeGateway, settings: Settings,
     try:
         if failpoints.armed:
             await failpoints.reached("pay.session.before_call")
-        facts = await _create(gateway, settings, dict(row))
+        facts = await _create_once(gateway, settings, dict(row))
     except ProviderUnknown as error:
         log.warning("session.unknown", funding=str(funding_id), why=str(error))
         raise PaymentUnavailable() from error
@@ -158,7 +159,22 @@ async def open_session(db: Database, gateway: StripeGateway, settings: Settings,
     return await read_funding(db, SYSTEM, funding_id)
 
 
-async def _create(gateway: StripeGateway, settings: Settings, row: dict[str, Any]) -> PaymentFacts:
+async def _create_once(gateway: StripeGateway, settings: Settings, row: dict[str, Any]) -> PaymentFacts:
+    """The page with the first key that is not burnt. The provider repeats a stored failure for a day; should
+    a page exist behind it nobody ever learnt its address, so it is never paid and expires."""
+    for attempt in range(1, KEYS):
+        try:
+            return await _create(gateway, settings, row, attempt)
+        except ProviderUnknown as error:
+            if not error.burnt:
+                raise
+            log.warning("session.key_burnt", funding=str(row["id"]), attempt=attempt)
+    return await _create(gateway, settings, row, KEYS)
+
+
+async def _create(
+    gateway: StripeGateway, settings: Settings, row: dict[str, Any], attempt: int
+) -> PaymentFacts:
     """Everything sent comes from the row, so that a repeated call says the same."""
     if row["purpose"] == "order":
         back = f"{settings.base_url}/orders/g/{row['group_id']}"
@@ -174,6 +190,7 @@ async def _create(gateway: StripeGateway, settings: Settings, row: dict[str, Any
         success_url=f"{back}?paid=1",
         cancel_url=f"{back}?paid=0",
         expires_at=int(closes.timestamp()),
+        attempt=attempt,
     )
 
 
