@@ -29,6 +29,7 @@ class SellerOrderLine(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     listing_id: UUID
     title: str
+    kind: Annotated[str, Meta(description="stocked_secret (keys) or article.")]
     platform: str
     region: str
     edition: str
@@ -218,6 +219,7 @@ async def _lines(conn: Connection, order_ids: Sequence[UUID]) -> dict[UUID, list
     found: dict[UUID, list[SellerOrderLine]] = defaultdict(list)
     for row in rows:
         terms = {k: row["terms"].get(k, "") for k in ("title", "platform", "region", "edition")}
+        terms["kind"] = row["terms"].get("kind", "stocked_secret")
         found[row["order_id"]].append(msgspec.convert({**dict(row), **terms}, SellerOrderLine))
     return found
 

@@ -1,7 +1,10 @@
 """Articles through the seller desk: writing, previewing, counting."""
 
+import re
+
 from fondaco import catalog, inventory
 from fondaco.core.pagination import Cursors
+from fondaco.orders import Wish
 from tests.pages.account.browser import text_of
 from tests.pages.seller.conftest import Desk
 from tests.support.goods import make_article, make_listing
@@ -106,3 +109,14 @@ async def test_who_may_not_write_does_not_read(desk: Desk) -> None:
     keys = await make_listing(desk.db, owner)
     await desk.enter(owner)
     await desk.see(f"/seller/listings/{keys.id}/content", status=404)
+
+
+async def test_a_sale_is_told_in_copies(desk: Desk) -> None:
+    owner = await make_seller(desk.db)
+    listing = await make_article(desk.db, desk.vault, owner, copies=3)
+    await desk.sell(Wish(listing.id, 2, listing.price))
+    await desk.enter(owner)
+    [order] = re.findall(r"/seller/orders/[0-9a-f-]{36}", await desk.see("/seller/orders"))
+    assert "2 copies for €9.00 each" in text_of(await desk.see(order))
+    stock = text_of(await desk.see(f"/seller/listings/{listing.id}/stock"))
+    assert re.search(r"For sale\s+1\s.*Sold\s+2\s.*Put up\s+3\s", stock)
