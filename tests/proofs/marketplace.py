@@ -1,0 +1,153 @@
+"""A marketplace in two sizes, one ten times the other, and what each request asks of its database."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from fondaco import orders
+from fondaco.bench.market import CURRENCY, PRICE, Market
+from fondaco.core.db import SYSTEM, Connection, Database
+from fondaco.core.ids import uuid7
+from fondaco.core.viewer import Viewer
+from fondaco.core.web import Parts
+from fondaco.identity import create_api_key, save_view
+from fondaco.identity.sessions import viewer_of
+from fondaco.notifications.jobs import read_events
+from tests.support.people import make_member, make_user, sign_in
+
+# What a transaction has touched stands with what the session has not reported yet: each reports at its end.
+ROWS = """SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::bigint
+          FROM pg_stat_xact_user_tables"""
+REPORT = "SELECT pg_stat_force_next_flush()"
+TOP_UPS = """
+INSERT INTO wallets.funding (id, user_id, purpose, amount, currency, state, expires_at, lines)
+SELECT gen_random_uuid(), $1, 'top_up', 500, 'EUR', 'CREATED', now() + interval '1 hour', '[]'
+FROM generate_series(1, $2)
+"""
+EVENTS = """
+INSERT INTO inbox.event (provider, event_id, type, api_version, livemode, object_id, object_created, body,
+                         source, state)
+SELECT 'stripe', 'evt_' || gen_random_uuid(), 'customer.created', 'v', false, 'cus', now(), '{}', 'webhook',
+       'RECEIVED' FROM generate_series(1, $1)
+"""
+OUR_WORDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+
+
+class Counting(Database):
+    """Counts the statements its connections send and the rows their transactions touch. It works as behind
+    a pooler, where everything is said in a transaction."""
+
+    statements = 0
+    rows = 0
+
+    @asynccontextmanager
+    async def _begun(self, connection: Connection, begin: str) -> AsyncIterator[None]:
+        async with super()._begun(connection, begin):
+            connection.add_query_logger(self._note)
+            try:
+                yield
+            finally:
+                connection.remove_query_logger(self._note)
+            self.rows += await connection.fetchval(ROWS)
+            await connection.execute(REPORT)
+
+    def _note(self, query: "asyncpg.connection.LoggedQuery") -> None:
+        self.statements += not query.query.startswith(OUR_WORDS)
+
+
+@dataclass
+class World:
+    """`ids`: of one of everything, by the name a path gives it. `tokens`: by desk."""
+
+    db: Database
+    owner: asyncpg.Connection
+    parts: Parts
+    market: Market
+    ids: dict[str, str] = field(default_factory=dict[str, str])
+    tokens: dict[str, str] = field(default_factory=dict[str, str])
+    _listings: list[UUID] = field(default_factory=list[UUID])
+
+    async def open(self) -> None:
+        """The people and the first of everything; then `grow`."""
+        await self.market.open(4)
+        buyer = self.market.buyers[0]
+        viewer = await viewer_of(self.db, buyer.token, Viewer())
+        view = await save_view(self.db, viewer, list_name="orders", name="Mine", query="state=DELIVERED")
+        [article] = await self.market.add_listings(1, "article")
+        api_key = await create_api_key(self.db, self.market.seller, name="mine", scopes=("catalog.read",))
+        member = await make_member(self.db, self.market.seller, "fulfilment")
+        self.tokens = {
+            "buyer": buyer.token,
+            "seller": self.market.seller_token,
+            "staff": await sign_in(self.db, await make_user(self.db, staff_role="admin")),
+        }
+        self.ids |= {
+            "view_id": str(view.id), "key_id": str(api_key.id), "user_id": str(member.user()),
+            "session_id": str(viewer.session_id), "article_id": str(article),
+        }  # fmt: skip
+
+    async def grow(self, size: int) -> None:
+        """So many listings more, as many orders of one buyer and half as many of the others, top-ups, mails
+        and events; then the server learns what it holds."""
+        fresh = await self.market.add_listings(size)
+        self._listings += fresh
+        await self.market.stock(fresh, 4)
+        combiner = orders.Combiner(self.db)
+        pick = random.Random(size)
+        wishes = [(self.market.buyers[0].id, listing) for listing in fresh]
+        wishes += [(pick.choice(self.market.buyers[1:]).id, listing) for listing in fresh[::2]]
+        await asyncio.gather(*(self._buy(combiner, *wish) for wish in wishes))
+        await self.owner.execute(TOP_UPS, self.market.buyers[0].id, size)
+        await self.owner.execute(EVENTS, size)
+        for _ in range(100):
+            before = await self._count("notifications.mail")
+            await read_events(self.parts)
+            if await self._count("notifications.mail") == before:
+                break
+        await self.owner.execute("ANALYZE")
+        await self._name_things()
+
+    async def _buy(self, combiner: orders.Combiner, buyer: UUID, listing: UUID) -> None:
+        policy = orders.policy_of(self.market.settings)
+        wish = [orders.Wish(listing, 1, PRICE)]
+        who = Viewer(user_id=buyer, verified=True)
+        await combiner.buy(orders.purchase_of(who, policy, wish, currency=CURRENCY, idem=str(uuid7())))
+
+    async def _count(self, table: str) -> int:
+        return int(await self.owner.fetchval(f"SELECT count(*) FROM {table}"))
+
+    async def _name_things(self) -> None:
+        """The newest of everything."""
+        buyer = self.market.buyers[0].id
+        found: dict[str, Any] = {}
+        for name, sql in {
+            "group_id": "SELECT id FROM orders.order_group WHERE buyer_id = $1 ORDER BY id DESC LIMIT 1",
+            "order_id": """SELECT o.id FROM orders.orders o JOIN orders.order_group g ON g.id = o.group_id
+                           WHERE g.buyer_id = $1 ORDER BY o.id DESC LIMIT 1""",
+            "entitlement_id": "SELECT id FROM delivery.entitlement WHERE buyer_id = $1 LIMIT 1",
+            "top_up_id": "SELECT id FROM wallets.funding WHERE user_id = $1 LIMIT 1",
+        }.items():
+            found[name] = await self.db.fetchval(SYSTEM, sql, buyer)
+        for name, sql in {
+            "batch_id": "SELECT id FROM inventory.stock_batch LIMIT 1",
+            "mail_id": "SELECT id FROM notifications.mail LIMIT 1",
+            "row_id": "SELECT id FROM inbox.event LIMIT 1",
+            "journal_id": "SELECT max(id) FROM ledger.journal",
+            "account_id": "SELECT id FROM ledger.account WHERE kind = 'psp_clearing' LIMIT 1",
+            "store": "SELECT slug FROM sellers.seller LIMIT 1",
+        }.items():
+            found[name] = await self.db.fetchval(SYSTEM, sql)
+        found |= {"funding_id": found["top_up_id"], "listing_id": self.market.template, "buyer": buyer}
+        slug = await self.db.fetchval(
+            SYSTEM, "SELECT slug FROM catalog.listing WHERE id = $1", self.market.template
+        )
+        self.ids |= {name: str(value) for name, value in found.items()} | {
+            "listing": slug,
+            "category": "games",
+        }
