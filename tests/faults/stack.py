@@ -119,6 +119,11 @@ class Buyer:
     shop: Shop
     answers: list[httpx.Response] = field(default_factory=list)
 
+    async def page(self, path: str) -> httpx.Response:
+        """A page as this buyer's browser asks for it."""
+        token = self.http.headers["authorization"].removeprefix("Bearer ")
+        return await self.http.get(path, headers={"Accept": "text/html", "Cookie": f"session={token}"})
+
     async def buy(self, idem: str | None = None) -> httpx.Response:
         """One purchase of one unit from the wallet; the answer is kept."""
         body = {

@@ -73,7 +73,7 @@ async def _survives(cluster: Cluster, stack: Processes, disk: Path) -> None:
         assert told(refused), refused.text
         red = await buyer.http.get("/health/ready")
         assert red.status_code == 503 and "retry-after" in red.headers
-        page = await buyer.http.get("/cart", headers={"Accept": "text/html"})
+        page = await buyer.page("/cart")
         assert page.status_code in (200, 503)
         same = refused.request.headers["idempotency-key"]
         ballast.unlink()
