@@ -58,7 +58,10 @@ class Report:
     seed: int
     seconds: int
     outcomes: list[Outcome]
-    faults: list[str]
+    effects: list[str]
+    """What was lost, doubled, or other than somebody was told."""
+    late: list[str]
+    """What took longer than it may."""
     seen: dict[str, int]
     answers: dict[str, int]
     lost: int
@@ -66,6 +69,11 @@ class Report:
     drained: float = 0.0
     settled: float = 0.0
     restarts: int = 0
+
+    @property
+    def faults(self) -> list[str]:
+        """Everything that is wrong."""
+        return [*self.effects, *self.late]
 
     @property
     def kills(self) -> int:
@@ -82,10 +90,11 @@ class Report:
         hits = sum(o.hit for o in self.outcomes)
         slowest = max((o.seconds or 0 for o in self.outcomes), default=0)
         return (
-            f"{self.kills} kills survived in {self.seconds} s ({hits} at failpoints); effects lost or "
-            f"doubled: {len(self.faults) or 'none'}; slowest recovery {slowest:.1f} s; queue drained in "
-            f"{self.drained:.1f} s; {self.seen.get('purchases told of', 0)} purchases, "
-            f"{self.seen.get('codes seen', 0)} codes seen, {self.lost} calls cut off"
+            f"{self.kills} kills survived in {self.seconds} s ({hits} at failpoints); "
+            f"effects lost or doubled: {len(self.effects) or 'none'}; too late: {len(self.late) or 'none'}; "
+            f"slowest recovery {slowest:.1f} s; queue drained in {self.drained:.1f} s; "
+            f"{self.seen.get('purchases told of', 0)} purchases, {self.seen.get('codes seen', 0)} codes seen, "
+            f"{self.lost} calls cut off"
         )
 
 
