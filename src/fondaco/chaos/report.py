@@ -93,8 +93,8 @@ class Report:
             f"{self.kills} kills survived in {self.seconds} s ({hits} at failpoints); "
             f"effects lost or doubled: {len(self.effects) or 'none'}; too late: {len(self.late) or 'none'}; "
             f"slowest recovery {slowest:.1f} s; queue drained in {self.drained:.1f} s; "
-            f"{self.seen.get('purchases told of', 0)} purchases, {self.seen.get('codes seen', 0)} codes seen, "
-            f"{self.lost} calls cut off"
+            f"{self.seen.get('purchases told of', 0)} purchases, "
+            f"{self.seen.get('codes seen', 0)} codes seen, {self.lost} calls cut off"
         )
 
 
