@@ -91,7 +91,7 @@ class _Purchases:
         return cell
 
     async def _stock(self, numbers: Sequence[int]) -> None:
-        needed = int(self.options.rounds * (self.options.seconds + 1) * 3 * _MOST)
+        needed = int(self.options.rounds * (self.options.seconds + 2) * 3 * _MOST)
         ids = [listing_id(n) for n in numbers]
         await self.bench.market.stock(ids, needed // len(ids) + (50 if len(ids) > 1 else 0))
 
