@@ -21,6 +21,7 @@ from fondaco.orders.combiner import Combiner
 from fondaco.orders.model import Bought, Wish
 from fondaco.vault import Vault
 from tests.conftest import make_settings
+from tests.support.bouncer import database
 from tests.support.goods import make_article
 from tests.support.money import give_money, make_buyer
 from tests.support.postgres import Databases
@@ -64,7 +65,7 @@ class World:
 
 
 async def _furnish(endpoints: Endpoints) -> tuple[tuple[Viewer, ...], tuple[UUID, ...]]:
-    db = await Database(endpoints.app_dsn, size=2).open()
+    db = await database(endpoints, size=2).open()
     vault = Vault(make_settings(endpoints))
     try:
         one, other = await make_shop(db, price=1000, stock=3), await make_shop(db, price=1000, stock=30)
@@ -108,7 +109,7 @@ asked = st.tuples(
 
 async def _ended(endpoints: Endpoints, calls: list[list[dict[str, Any]]]) -> tuple[list[Any], dict[str, Any]]:
     """The verdicts of these calls, and the picture after them."""
-    db = await Database(endpoints.app_dsn, size=2).open()
+    db = await database(endpoints, size=2).open()
     try:
         verdicts: list[Any] = []
         async with db.connection() as connection:
