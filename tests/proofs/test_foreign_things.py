@@ -13,12 +13,14 @@ from fondaco.identity import create_api_key, save_view
 from fondaco.settings import Settings
 from fondaco.vault import Vault
 from tests.proofs.test_permission_matrix import STREAMS
-from tests.support.goods import add_keys, make_listing
+from tests.support.goods import add_keys, make_article, make_listing
 from tests.support.money import give_money
 from tests.support.people import bearer, make_member, make_seller, make_user, sign_in
 
 OURS = re.compile(r"^/(console|api/v1/console|static|media|l/|s/|c/|api/v1/stores|api/v1/listings)")
 OPEN = ("/api/v1/cart/lines/{listing_id:uuid}",)  # one's own cart, whatever is in it
+
+OF_ARTICLES = r"/listings/\{listing_id:uuid\}/(article|content|copies)"
 
 
 async def things(
@@ -28,6 +30,7 @@ async def things(
     seller = await make_seller(db)
     listing = await make_listing(db, seller)
     batch = await add_keys(db, parts.get(Vault), seller, listing, 3)
+    article = await make_article(db, parts.get(Vault), seller)
     member = await make_member(db, seller, "fulfilment")
     key = await create_api_key(db, seller, name="mine", scopes=("catalog.read",))
     buyer = await make_user(db)
@@ -47,7 +50,7 @@ async def things(
     )
     view = await save_view(db, buyer, list_name="orders", name="Mine", query="state=DELIVERED")
     ids = {
-        "listing_id": listing.id, "batch_id": batch.id, "user_id": member.user(), "key_id": key.id,
+        "listing_id": listing.id, "article_id": article.id, "batch_id": batch.id, "user_id": member.user(), "key_id": key.id,
         "order_id": row["order_id"], "group_id": bought.json()["order"]["id"], "entitlement_id": row["id"],
         "top_up_id": top_up, "session_id": buyer.session_id, "view_id": view.id,
     }  # fmt: skip
@@ -93,7 +96,8 @@ async def test_foreign_is_as_if_it_were_not(
         name = re.search(r"\{(\w+):uuid\}", pattern)
         assert name, pattern
         fill = re.sub(r"\{act:str\}", "pause", pattern)
-        real = re.sub(r"\{\w+:uuid\}", ids[name[1]], fill)
+        which = "article_id" if re.search(OF_ARTICLES, pattern) else name[1]
+        real = re.sub(r"\{\w+:uuid\}", ids[which], fill)
         unreal = re.sub(r"\{\w+:uuid\}", str(uuid.uuid4()), fill)
         if not real.endswith(STREAMS):
             for token in strangers:
