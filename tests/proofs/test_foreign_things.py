@@ -50,7 +50,8 @@ async def things(
     )
     view = await save_view(db, buyer, list_name="orders", name="Mine", query="state=DELIVERED")
     ids = {
-        "listing_id": listing.id, "article_id": article.id, "batch_id": batch.id, "user_id": member.user(), "key_id": key.id,
+        "listing_id": listing.id, "article_id": article.id, "batch_id": batch.id,
+        "user_id": member.user(), "key_id": key.id,
         "order_id": row["order_id"], "group_id": bought.json()["order"]["id"], "entitlement_id": row["id"],
         "top_up_id": top_up, "session_id": buyer.session_id, "view_id": view.id,
     }  # fmt: skip
