@@ -309,6 +309,8 @@ async def _as_it_comes(plan: Plan, shoppers: list[Shopper]) -> None:
 async def _timed(shopper: Shopper, name: str, work: Callable[[], Awaitable[None]], began: int) -> None:
     """Does one thing; a refusal is counted by its answer, a lost connection is made anew."""
     outcome = shopper.outcome
+    if not shopper.link.open:  # servers close what was idle for half a minute
+        shopper.link = await connect(shopper.plan.host, shopper.plan.port)
     try:
         await work()
     except Refused:
