@@ -1,20 +1,36 @@
-"""The door: a delivery is checked, kept once and put on the queue, in one transaction. Nothing more."""
+"""The door: a delivery is checked, kept once and told to the workers, in one transaction. Nothing more."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
+from weakref import WeakKeyDictionary
 
 import asyncpg
 
 from fondaco.core import failpoints
 from fondaco.core.db import LOST, SYSTEM, Connection, Database
+from fondaco.core.gather import Gather
 from fondaco.core.problem import Unavailable
 from fondaco.core.queue import defer
+from fondaco.inbox.model import CHANNEL, of_no_interest
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.integrations.stripe_facts import BadDelivery, part, text
 
 Source = Literal["webhook", "backfill"]
+_doors: "WeakKeyDictionary[Database, dict[bool, Gather[dict[str, Any], bool]]]" = WeakKeyDictionary()
+_KEEP = """
+WITH kept AS (
+  INSERT INTO inbox.event (provider, event_id, account, type, api_version, livemode, object_id, object_created,
+      body, failure, source, state, handled_at)
+    SELECT 'stripe', t.*, $10, CASE WHEN t.ignored IS NULL THEN 'RECEIVED' ELSE 'IGNORED' END,
+           CASE WHEN t.ignored IS NOT NULL THEN now() END
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[], $7::timestamptz[],
+      $8::jsonb[], $9::text[])
+      t(event_id, account, type, api_version, livemode, object_id, object_created, body, ignored)
+  ON CONFLICT (provider, event_id) DO NOTHING RETURNING event_id, state)
+SELECT event_id, CASE WHEN state = 'RECEIVED' THEN pg_notify($11, '')::text END FROM kept
+"""
 
 
 async def receive(db: Database, gateway: StripeGateway, body: bytes, headers: Iterable[str]) -> bool:
@@ -34,15 +50,28 @@ async def receive(db: Database, gateway: StripeGateway, body: bytes, headers: It
     try:
         if failpoints.armed:
             await failpoints.reached("web.webhook.after_verify")
-        async with db.transaction(SYSTEM) as conn:
-            new = await keep(conn, event, "webhook")
-            if failpoints.armed:
-                await failpoints.reached("web.webhook.after_insert_before_commit", conn)
+        new = await _door(db, own_mode=gateway.livemode).get(event)
         if failpoints.armed:
             await failpoints.reached("web.webhook.after_commit_before_answer")
         return new
     except (*LOST, asyncpg.PostgresConnectionError) as error:
         raise Unavailable() from error
+
+
+def _door(db: Database, *, own_mode: bool) -> Gather[dict[str, Any], bool]:
+    """Deliveries that come together are kept together: one statement, one commit."""
+
+    async def keep_all(events: Sequence[dict[str, Any]]) -> list[bool]:
+        async with db.transaction(SYSTEM) as conn:
+            new = await keep(conn, events, "webhook", own_mode=own_mode)
+            if failpoints.armed:
+                await failpoints.reached("web.webhook.after_insert_before_commit", conn)
+            return new
+
+    door = _doors.setdefault(db, {}).get(own_mode)
+    if door is None:
+        door = _doors[db][own_mode] = Gather(keep_all)
+    return door
 
 
 def checked(event: dict[str, Any]) -> dict[str, Any]:
@@ -62,31 +91,46 @@ def checked(event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
-async def keep(conn: Connection, event: dict[str, Any], source: Source) -> bool:
-    """Insert the event unless it is there and queue its handling; True when it was new."""
-    row_id = await conn.fetchval(
-        """INSERT INTO inbox.event (provider, event_id, account, type, api_version, livemode, object_id,
-             object_created, body, source, state)
-           VALUES ('stripe', $1, $2, $3, $4, $5, $6, $7, $8, $9, 'RECEIVED')
-           ON CONFLICT (provider, event_id) DO NOTHING RETURNING id""",
-        _clean(event["id"]),
-        _clean(text(event.get("account"))),
-        _clean(event["type"]),
-        _clean(text(event.get("api_version"))),
-        event["livemode"],
-        _clean(text(event["data"]["object"].get("id"))),
-        datetime.fromtimestamp(event["created"], UTC),
-        _clean(event),
-        source,
+async def keep(
+    conn: Connection, events: Sequence[dict[str, Any]], source: Source, *, own_mode: bool
+) -> list[bool]:
+    """Insert the events that are not there yet, in one statement; for each whether it was new.
+
+    What can have no effect here is IGNORED at once; of the rest the workers are told at the commit.
+    `own_mode`: our own livemode.
+    """
+    # In one order for all: two doors that keep the same events must not wait for each other.
+    places = sorted(range(len(events)), key=lambda n: str(events[n]["id"]))
+    rows = [_row(events[n], own_mode=own_mode) for n in places]
+    kept = await conn.fetch(_KEEP, *(list(column) for column in zip(*rows, strict=True)), source, CHANNEL)
+    fresh = {row["event_id"] for row in kept}
+    new = [False] * len(events)
+    for n, row in zip(places, rows, strict=True):
+        if row[0] in fresh:  # the same event twice in one call: the first is the new one
+            fresh.discard(row[0])
+            new[n] = True
+    return new
+
+
+def _row(event: dict[str, Any], *, own_mode: bool) -> tuple[Any, ...]:
+    clean: dict[str, Any] = _clean(event)
+    kind, account = clean["type"], text(clean.get("account"))
+    return (
+        clean["id"],
+        account,
+        kind,
+        text(clean.get("api_version")),
+        clean["livemode"],
+        text(clean["data"]["object"].get("id")),
+        datetime.fromtimestamp(clean["created"], UTC),
+        clean,
+        of_no_interest(kind, account, livemode=clean["livemode"], own_mode=own_mode),
     )
-    if row_id is None:
-        return False
-    await enqueue(conn, row_id)
-    return True
 
 
 async def enqueue(conn: Connection, row_id: int) -> None:
-    """Queue the handling of a kept event; while it waits there it is not queued twice."""
+    """Have a kept event handled by a job: for those the workers' own look left lying. While the job waits
+    there is no second one."""
     await defer(conn, "inbox.handle", {"event": row_id}, queueing_lock=f"inbox:{row_id}")
 
 

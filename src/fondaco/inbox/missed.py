@@ -9,7 +9,7 @@ from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.problem import Problem
 from fondaco.inbox.door import checked, keep
-from fondaco.inbox.handling import VERBS
+from fondaco.inbox.model import TYPES
 from fondaco.inbox.settle import check_funding
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.integrations.stripe_facts import BadDelivery, ProviderRefused, ProviderUnknown
@@ -34,7 +34,7 @@ async def backfill(db: Database, gateway: StripeGateway) -> int:
     )
     assert row
     began, since = row["began"], row["seen_to"] - OVERLAP
-    found = await gateway.list_events(int(since.timestamp()), sorted(VERBS))
+    found = await gateway.list_events(int(since.timestamp()), sorted(TYPES))
     known = await db.fetch(
         SYSTEM,
         "SELECT event_id FROM inbox.event WHERE provider = 'stripe' AND event_id = ANY ($1)",
@@ -49,7 +49,9 @@ async def backfill(db: Database, gateway: StripeGateway) -> int:
             continue
         try:
             async with db.transaction(SYSTEM) as conn:
-                missing += await keep(conn, checked(event), "backfill")
+                missing += sum(
+                    await keep(conn, [checked(event)], "backfill", own_mode=gateway.livemode)
+                )
             if failpoints.armed:
                 await failpoints.reached("backfill.mid_list")
         except BadDelivery:

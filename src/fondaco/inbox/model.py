@@ -8,7 +8,7 @@ from fondaco.core.machine import Machine, Move
 
 INBOX_EVENT = Machine(
     "inbox_event",
-    born=("RECEIVED",),
+    born=("RECEIVED", "IGNORED"),  # IGNORED: at the door, what can have no effect
     ends=("PROCESSED", "IGNORED"),
     moves=(
         Move("RECEIVED", "PROCESSED", "worker", "its effects and this change are one transaction"),
@@ -26,6 +26,26 @@ INBOX_EVENT = Machine(
         Move("DEAD", "RECEIVED", "ops", "replayed by hand, audited"),
     ),
 )
+
+CHANNEL = "inbox"  # notified by every transaction that leaves an event to be handled
+SESSION_TYPES = (
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+)
+REFUND_TYPES = ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated")
+TYPES = frozenset((*SESSION_TYPES, "payment_intent.succeeded", "charge.updated", *REFUND_TYPES))
+"""The types of events that can have an effect here."""
+
+
+def of_no_interest(kind: str, account: str, *, livemode: bool, own_mode: bool) -> str | None:
+    """Why an event can have no effect, whatever it speaks of; None when it may have one."""
+    if livemode != own_mode:
+        return "It is of the other mode: test events mean nothing here, or live ones."
+    if account:
+        return "It is of another account."
+    return None if kind in TYPES else "Events of this type have no effect."
 
 
 class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ from fondaco.orders.model import (
     PurchaseKeyReused,
     Wish,
 )
-from fondaco.orders.quoting import Quote, confirmed, merge, quote
+from fondaco.orders.quoting import Quote, confirmed, fingerprint_of, merge, quote
 from fondaco.settings import Settings
 
 # A checkout page must live a full half hour from the moment the provider makes it.
@@ -101,13 +101,13 @@ async def checkout(
     settings, db = parts.get(Settings), parts.get(Database)
     if pay_with not in ("wallet", "card"):
         raise Invalid(fields={"pay_with": "Must be wallet or card."})
-    if wishes is None or fingerprint is not None:
+    if wishes is None and fingerprint is None:
+        raise Invalid(fields={"quote": "Send the fingerprint of the quote you confirm."})
+    if fingerprint is not None:
         if before := await bought_before(db, viewer, idem):
-            if wishes is not None and not await _is_of(db, viewer, before, wishes):
+            if not await _is_of(db, viewer, before, pay_with, wishes, fingerprint):
                 raise PurchaseKeyReused()
             return await _resume(parts, viewer, before)
-        if wishes is None and fingerprint is None:
-            raise Invalid(fields={"quote": "Send the fingerprint of the quote you confirm."})
         present = await (quote(db, viewer, wishes) if wishes else _cart_quote(db, viewer))
         asked, currency = confirmed(present, fingerprint), present.currency
     else:
@@ -139,18 +139,30 @@ async def bought_before(db: Database, viewer: Viewer, idem: str) -> UUID | None:
     return group_id
 
 
-async def _is_of(db: Database, viewer: Viewer, group_id: UUID, wishes: Sequence[Wish]) -> bool:
-    """Whether the viewer's group is a purchase of just these listings and quantities."""
+async def _is_of(
+    db: Database,
+    viewer: Viewer,
+    group_id: UUID,
+    pay_with: str,
+    wishes: Sequence[Wish] | None,
+    fingerprint: str,
+) -> bool:
+    """Whether the viewer's group is a purchase of what that quote showed, paid so."""
     rows = await db.fetch(
         viewer.as_user,
-        """SELECT l.listing_id, l.quantity FROM orders.orders o JOIN orders.order_line l ON l.order_id = o.id
-           WHERE o.group_id = $1 AND o.buyer_id = $2""",
+        """SELECT l.listing_id, l.quantity, l.unit_price, (l.terms->>'price_version')::int AS price_version,
+             g.currency, g.funding_policy
+           FROM orders.order_group g JOIN orders.orders o ON o.group_id = g.id
+           JOIN orders.order_line l ON l.order_id = o.id WHERE g.id = $1 AND g.buyer_id = $2""",
         group_id,
         viewer.user(),
     )
-    return {(r["listing_id"], r["quantity"]) for r in rows} == {
+    if wishes is not None and {(r["listing_id"], r["quantity"]) for r in rows} != {
         (w.listing_id, w.quantity) for w in merge(wishes)
-    }
+    }:
+        return False
+    bought = [(r["listing_id"], r["quantity"], r["unit_price"], r["price_version"]) for r in rows]
+    return rows[0]["funding_policy"] == pay_with and fingerprint == fingerprint_of(bought, rows[0]["currency"])
 
 
 async def _resume(parts: Parts, viewer: Viewer, group_id: UUID) -> Placed:

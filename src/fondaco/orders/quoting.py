@@ -262,7 +262,12 @@ def _fault(row: Record, currency: str) -> str:
 
 
 def _fingerprint(lines: Sequence[QuoteLine], currency: str) -> str:
-    shown = sorted([str(x.listing_id), x.quantity, x.price, x.price_version] for x in lines)
+    return fingerprint_of([(x.listing_id, x.quantity, x.price, x.price_version) for x in lines], currency)
+
+
+def fingerprint_of(lines: Sequence[tuple[UUID, int, int, int]], currency: str) -> str:
+    """Of a quote that shows these listings, quantities, prices and price versions."""
+    shown = sorted([str(listing_id), *rest] for listing_id, *rest in lines)
     return hashlib.sha256(msgspec.json.encode([currency, shown])).hexdigest()[:32]
 
 
