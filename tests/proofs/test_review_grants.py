@@ -8,6 +8,7 @@ CALLABLE = {
     "core.claim_run",
     "core.hit",
     "delivery.reveal_unit",
+    "delivery.reveal_within",
     "identity.resolve_api_key",
     "identity.resolve_session",
     "identity.resolve_sessions",
@@ -24,6 +25,8 @@ CALLABLE = {
     "orders.mature_due",
     "orders.pay_group",
     "orders.place",
+    "orders.put_in_cart",
+    "orders.quoted",
     "orders.release",
     "orders.release_due",
 }

@@ -1,9 +1,10 @@
 """What a web process keeps of the shop: answers made once and given again until the catalogue changes.
 
-Each use asks the database, in one statement, for the epoch (catalog.epoch: moved by every transaction that
-changes what the shop shows) and for how much is left of the listings the answer shows. The answer is given
-again only when both are as they were when it was made. The epoch is read before the data, and it moves in the
-transaction that changes them: whoever looks after a change was committed never gets what was before it.
+Each use asks the database, in one statement with those of the same moment, for the epoch (catalog.epoch:
+moved by every transaction that changes what the shop shows) and for how much is left of the listings the
+answer shows. The answer is given again only when both are as they were when it was made. The epoch is read
+before the data, and it moves in the transaction that changes them: whoever looks after a change was committed
+never gets what was before it.
 """
 
 import asyncio
@@ -11,8 +12,10 @@ import hashlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -20,6 +23,7 @@ import msgspec
 
 from fondaco.catalog.model import LOW_STOCK, Card
 from fondaco.core.db import Database
+from fondaco.core.gather import Gather
 
 T = TypeVar("T")
 MOST_BYTES = 64 << 20
@@ -58,6 +62,7 @@ class Kept:
         self._most = most
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._making: dict[Hashable, tuple[str, asyncio.Future[None]]] = {}
+        self._looks: tuple[Database, Gather[tuple[UUID, ...], tuple[str, tuple[int, ...]]]] | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -131,10 +136,19 @@ class Kept:
             self.size -= gone.made.size + _EXTRA
 
     async def _look(self, db: Database, listings: tuple[UUID, ...]) -> tuple[str, tuple[int, ...]]:
-        async with db.connection() as conn:
-            row = await conn.fetchrow(_LOOK, listings)
-        assert row
-        return row["epoch"], tuple(row["left"])
+        if self._looks is None or self._looks[0] is not db:
+            self._looks = db, Gather(partial(_looked, db))
+        return await self._looks[1].get(listings)
+
+
+async def _looked(db: Database, pages: Sequence[tuple[UUID, ...]]) -> list[tuple[str, tuple[int, ...]]]:
+    """What is so now for the listings of pages that are looked at in the same moment."""
+    listings = list(dict.fromkeys(chain.from_iterable(pages)))
+    async with db.connection() as conn:
+        row = await conn.fetchrow(_LOOK, listings)
+    assert row
+    left: dict[UUID, int] = dict(zip(listings, row["left"], strict=True))
+    return [(row["epoch"], tuple(left[listing] for listing in page)) for page in pages]
 
 
 def made_of(value: T, size: int, cards: Iterable[Card], good_for_s: float = math.inf) -> Made[T]:

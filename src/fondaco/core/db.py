@@ -243,6 +243,19 @@ class Database:
         async with self.transaction(scope) as connection:
             return await connection.fetchval(sql, *args)
 
+    async def called(self, sql: str, *args: Any, tries: int = 5) -> list[Record]:
+        """The rows of one single-call verb that runs as its definer; again when it lost a deadlock or
+        serialisation race. It is committed when this returns."""
+        for attempt in range(1, tries + 1):
+            try:
+                async with self.connection() as connection:
+                    return await connection.fetch(sql, *args)
+            except RETRY:
+                if attempt == tries:
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter
+        raise AssertionError("unreachable")
+
     async def gathered(self, sql: str, *key: Any) -> list[Record]:
         """The rows of one key, read by a single-call verb that takes an array for each part of the key and
         answers rows whose `n` says which key (from 1). Keys that arrive together go in one call, and none

@@ -6,8 +6,8 @@ from uuid import UUID
 import msgspec
 
 from fondaco.catalog.keyset import Keyset, checked_limit
-from fondaco.core import failpoints
-from fondaco.core.db import SYSTEM, Connection, Database, throttle
+from fondaco.core import counting, failpoints
+from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.pagination import Cursors
 from fondaco.core.problem import NotFound, TooMany
 from fondaco.core.viewer import Viewer
@@ -25,6 +25,8 @@ _COLUMNS = """e.id, e.order_id, e.line_id,
 _FROM = """FROM delivery.entitlement e JOIN sellers.seller s ON s.id = e.seller_id
   JOIN orders.order_line i ON i.id = e.line_id LEFT JOIN catalog.listing l ON l.id = e.listing_id"""
 _SEARCH = "e.buyer_id = $1 AND ($2 = '' OR e.title ILIKE $2 OR e.platform ILIKE $2)"
+_REVEAL = """SELECT wait, unit_id, key_id, sealed, listing_id, content_version
+  FROM delivery.reveal_within($1, $2, $3, $4, $5, $6, $7, $8)"""
 _STATE = "CASE WHEN e.revealed_at IS NULL THEN 'new' ELSE 'revealed' END"
 
 
@@ -44,7 +46,10 @@ async def library(
     start = _NEWEST.start(cursors, cursor, args)
     async with db.transaction(viewer.as_user) as conn:
         counts = await conn.fetch(
-            f"SELECT {_STATE} AS state, count(*) AS n FROM delivery.entitlement e WHERE {_SEARCH} GROUP BY 1",
+            counting.among_newest(
+                f"SELECT {_STATE} AS state FROM delivery.entitlement e WHERE {_SEARCH}",
+                "e.delivered_at DESC, e.id DESC",
+            ),
             *args[:2],
         )
         rows = await conn.fetch(
@@ -107,41 +112,51 @@ async def reveal(
     opened; from the first time on the unit is consumed. Raises NotFound (also for others' and revoked ones),
     TooMany beyond 30 a minute, VaultSealBroken.
     """
-    user_id = viewer.user()
-    async with db.transaction(viewer.as_user) as conn:  # counts also when nothing is found
-        wait = await throttle(conn, f"reveal:{user_id}", REVEALS_PER_MINUTE, 60)
-    if wait:
-        raise TooMany("You have shown many secrets just now. Please wait a moment.", retry_after=wait)
-
-    async def work(conn: Connection) -> Any:
-        found = await conn.fetchrow(
-            """SELECT unit_id, key_id, sealed, listing_id, content_version
-               FROM delivery.reveal_unit($1, $2, $3, $4, $5, $6)""",
-            entitlement_id,
-            user_id,
-            viewer.ip[:64],
-            viewer.user_agent.replace("\x00", "")[:300],
-            viewer.actor,
-            as_bought,
-        )
-        if failpoints.armed:
-            await failpoints.reached("delivery.reveal.before_commit", conn)
-        return found
-
-    row = await db.run(viewer.as_user, work)
+    row = await _noted(db, viewer, entitlement_id, as_bought=as_bought)
     if row is None:
         raise NotFound()
+    if row["wait"]:
+        raise TooMany("You have shown many secrets just now. Please wait a moment.", retry_after=row["wait"])
     if failpoints.armed:
         await failpoints.reached("delivery.reveal.after_commit")
     if row["unit_id"]:
         bound_to = unit_binding(row["unit_id"])
     else:
         bound_to = content_binding(row["listing_id"], row["content_version"])
-    async with db.transaction(SYSTEM) as conn:
-        secret = await vault.open(conn, row["key_id"], row["sealed"], bound_to)
+    if key := vault.key_at_hand(row["key_id"]):
+        secret = vault.unseal(key, row["sealed"], bound_to)
+    else:
+        async with db.transaction(SYSTEM) as conn:
+            secret = await vault.open(conn, row["key_id"], row["sealed"], bound_to)
     if failpoints.armed:
         await failpoints.reached("delivery.after_decrypt")
     return secret
+
+
+async def _noted(db: Database, viewer: Viewer, entitlement_id: UUID, *, as_bought: bool) -> Record | None:
+    """The reveal counted and written down, and what is sealed; or how long to `wait`. Committed when this
+    returns."""
+    args = (
+        entitlement_id,
+        viewer.user(),
+        viewer.ip[:64],
+        viewer.user_agent.replace("\x00", "")[:300],
+        viewer.actor,
+        as_bought,
+        REVEALS_PER_MINUTE,
+        60,
+    )
+    if failpoints.armed:  # a point before the commit needs a transaction to stand in
+
+        async def work(conn: Connection) -> list[Record]:
+            rows = await conn.fetch(_REVEAL, *args)
+            await failpoints.reached("delivery.reveal.before_commit", conn)
+            return rows
+
+        rows = await db.run(viewer.as_user, work)
+    else:
+        rows = await db.called(_REVEAL, *args)
+    return rows[0] if rows else None
 
 
 def _pattern(q: str) -> str:

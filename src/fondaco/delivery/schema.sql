@@ -78,3 +78,21 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION delivery.reveal_unit FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION delivery.reveal_unit TO fondaco_app;
+
+-- The same at most p_limit times in p_window seconds for one user, whether anything is found or not. `wait`: how
+-- many seconds to wait; then nothing was looked for.
+CREATE FUNCTION delivery.reveal_within(p_entitlement uuid, p_user uuid, p_ip text, p_user_agent text, p_actor text,
+                                       p_as_bought boolean, p_limit int, p_window int)
+RETURNS TABLE (wait int, unit_id uuid, key_id uuid, sealed bytea, listing_id uuid, content_version int)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = delivery, pg_temp AS $$
+BEGIN
+  wait := core.hit('reveal:' || p_user, p_limit, p_window);
+  IF wait > 0 THEN
+    RETURN NEXT;
+  ELSE
+    RETURN QUERY SELECT 0, r.unit_id, r.key_id, r.sealed, r.listing_id, r.content_version
+      FROM reveal_unit(p_entitlement, p_user, p_ip, p_user_agent, p_actor, p_as_bought) r;
+  END IF;
+END $$;
+REVOKE ALL ON FUNCTION delivery.reveal_within FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delivery.reveal_within TO fondaco_app;

@@ -763,6 +763,108 @@ BEGIN
     ORDER BY k.n, o.id, l.id;
 END $$;
 
+-- What purchases would cost now, asked together: a row per line in order, `n` the place of the question; a row
+-- without a listing when there is none. p_wishes: for each question the lines {listing, quantity, price and/or
+-- price_version as seen}, or null: the cart, of the user, or of the guest whose cookie has that hash. `before`:
+-- the group that user bought with that key. `wallet`: what the user's wallet of the line's currency holds.
+-- Whatever it is, it is read here at one moment; a cart and a wallet are told to whom they belong only.
+CREATE FUNCTION orders.quoted(p_users uuid[], p_guests bytea[], p_countries text[], p_idems text[], p_wishes jsonb)
+RETURNS TABLE (
+  n bigint, before uuid, listing_id uuid, quantity int, seen_price bigint, seen_version int, slug text, title text,
+  seller_id uuid, platform text, region text, edition text, cover text, max_per_order int, price bigint,
+  price_version int, currency text, seller text, seller_slug text, for_sale boolean, own boolean, fits boolean,
+  free bigint, wallet bigint
+) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+    SELECT k.n, (SELECT g.id FROM order_group g WHERE g.buyer_id = k.user_id AND g.idem = k.idem),
+      w.id, w.quantity, w.price, w.price_version, l.slug, l.title, l.seller_id, l.platform, l.region, l.edition,
+      l.cover, l.max_per_order, l.price, l.price_version, l.currency::text, s.name, s.slug,
+      coalesce(l.state = 'PUBLISHED' AND s.state = 'OPEN', false),
+      EXISTS (SELECT 1 FROM identity.membership m WHERE m.user_id = k.user_id AND m.seller_id = l.seller_id),
+      region_fits(l.region, k.country),
+      coalesce((SELECT least(c.on_hand, w.quantity + 10) FROM inventory.counted c WHERE c.listing_id = l.id),
+        (SELECT count(*) FROM (SELECT 1 FROM inventory.stock_unit u
+           WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' LIMIT w.quantity + 10) t)),
+      coalesce((SELECT sum(b.amount) FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
+        WHERE a.kind = 'wallet' AND a.owner = 'user:' || k.user_id AND a.currency = l.currency), 0)::bigint
+    FROM unnest(p_users, p_guests, p_countries, p_idems) WITH ORDINALITY k(user_id, guest, country, idem, n)
+    LEFT JOIN LATERAL (
+      SELECT i.listing_id AS id, i.quantity, i.seen_price AS price, NULL::int AS price_version, i.added_at, 0::bigint AS place
+        FROM cart c JOIN cart_line i ON i.cart_id = c.id
+        WHERE c.user_id = k.user_id AND p_wishes->(k.n - 1)::int = 'null'
+      UNION ALL
+      SELECT i.listing_id, i.quantity, i.seen_price, NULL, i.added_at, 0
+        FROM cart c JOIN cart_line i ON i.cart_id = c.id
+        WHERE k.user_id IS NULL AND c.guest_hash = k.guest AND p_wishes->(k.n - 1)::int = 'null'
+      UNION ALL
+      SELECT (x.wish->>'listing')::uuid, (x.wish->>'quantity')::int, (x.wish->>'price')::bigint,
+             (x.wish->>'price_version')::int, NULL, x.place
+        FROM jsonb_array_elements(nullif(p_wishes->(k.n - 1)::int, 'null')) WITH ORDINALITY x(wish, place)) w ON true
+    LEFT JOIN catalog.listing l ON l.id = w.id
+    LEFT JOIN sellers.seller s ON s.id = l.seller_id
+    ORDER BY k.n, w.place, w.added_at, w.id;
+END $$;
+
+-- Puts a listing into a cart (of the user, or of the guest whose cookie has that hash; made with p_id when there
+-- is none): so many units, with p_add so many more. Answers '' or why not: unavailable, too_many, full; and how
+-- many of it one order may have.
+CREATE FUNCTION orders.put_in_cart(p_id uuid, p_user uuid, p_guest bytea, p_listing uuid, p_quantity int, p_add boolean,
+                                   p_lines int, OUT fault text, OUT most int)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+DECLARE
+  l catalog.listing;
+  mine uuid;
+  lines int;
+  there int;
+BEGIN
+  SELECT x.* INTO l FROM catalog.listing x JOIN sellers.seller s ON s.id = x.seller_id
+    WHERE x.id = p_listing AND x.state = 'PUBLISHED' AND s.state = 'OPEN';
+  most := l.max_per_order;
+  fault := CASE WHEN l.id IS NULL THEN 'unavailable' WHEN p_quantity > most THEN 'too_many' ELSE '' END;
+  IF fault <> '' THEN RETURN; END IF;
+  IF p_user IS NULL THEN
+    INSERT INTO cart (id, guest_hash) VALUES (p_id, p_guest)
+      ON CONFLICT (guest_hash) DO UPDATE SET updated_at = now() RETURNING id INTO mine;
+  ELSE
+    INSERT INTO cart (id, user_id) VALUES (p_id, p_user)
+      ON CONFLICT (user_id) DO UPDATE SET updated_at = now() RETURNING id INTO mine;
+  END IF;
+  SELECT count(*), sum(c.quantity) FILTER (WHERE c.listing_id = p_listing) INTO lines, there
+    FROM cart_line c WHERE c.cart_id = mine;
+  IF p_add AND coalesce(there, 0) + p_quantity > most THEN
+    fault := 'too_many';
+  ELSIF there IS NULL AND lines >= p_lines THEN
+    fault := 'full';
+  ELSE
+    INSERT INTO cart_line AS c (cart_id, listing_id, quantity, seen_price, seen_price_version)
+      VALUES (mine, p_listing, p_quantity + CASE WHEN p_add THEN coalesce(there, 0) ELSE 0 END, l.price, l.price_version)
+      ON CONFLICT (cart_id, listing_id) DO UPDATE SET quantity = excluded.quantity, seen_price = excluded.seen_price,
+        seen_price_version = excluded.seen_price_version,
+        added_at = CASE WHEN p_add THEN now() ELSE c.added_at END;
+  END IF;
+END $$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA orders FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION orders.as_bought, orders.buy, orders.place, orders.pay_group, orders.give_up, orders.release,
-  orders.release_due, orders.mature_due, orders.region_fits TO fondaco_app;
+GRANT EXECUTE ON FUNCTION orders.as_bought, orders.buy, orders.place, orders.pay_group, orders.give_up,
+  orders.put_in_cart, orders.quoted, orders.release, orders.release_due, orders.mature_due, orders.region_fits TO fondaco_app;
+
+-- delivery
+-- The same at most p_limit times in p_window seconds for one user, whether anything is found or not. `wait`: how
+-- many seconds to wait; then nothing was looked for.
+CREATE FUNCTION delivery.reveal_within(p_entitlement uuid, p_user uuid, p_ip text, p_user_agent text, p_actor text,
+                                       p_as_bought boolean, p_limit int, p_window int)
+RETURNS TABLE (wait int, unit_id uuid, key_id uuid, sealed bytea, listing_id uuid, content_version int)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = delivery, pg_temp AS $$
+BEGIN
+  wait := core.hit('reveal:' || p_user, p_limit, p_window);
+  IF wait > 0 THEN
+    RETURN NEXT;
+  ELSE
+    RETURN QUERY SELECT 0, r.unit_id, r.key_id, r.sealed, r.listing_id, r.content_version
+      FROM reveal_unit(p_entitlement, p_user, p_ip, p_user_agent, p_actor, p_as_bought) r;
+  END IF;
+END $$;
+REVOKE ALL ON FUNCTION delivery.reveal_within FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delivery.reveal_within TO fondaco_app;

@@ -16,7 +16,6 @@ from fondaco.core.problem import Conflict, Invalid, NotFound, Problem
 from fondaco.core.viewer import Viewer
 from fondaco.core.web import Parts
 from fondaco.integrations.stripe import CheckoutLine, StripeGateway
-from fondaco.orders.carts import cart_of
 from fondaco.orders.combiner import Combiner, verdict_of
 from fondaco.orders.model import (
     Bought,
@@ -29,7 +28,7 @@ from fondaco.orders.model import (
     PurchaseKeyReused,
     Wish,
 )
-from fondaco.orders.quoting import Quote, confirmed, fingerprint_of, merge, quote
+from fondaco.orders.quoting import confirmed, fingerprint_of, merge, present
 from fondaco.settings import Settings
 
 # A checkout page must live a full half hour from the moment the provider makes it.
@@ -104,14 +103,17 @@ async def checkout(
     if wishes is None and fingerprint is None:
         raise Invalid(fields={"quote": "Send the fingerprint of the quote you confirm."})
     if fingerprint is not None:
-        if before := await bought_before(db, viewer, idem):
-            if not await _is_of(db, viewer, before, pay_with, wishes, fingerprint):
+        viewer.user()
+        shown, before = await present(db, viewer, wishes or None, idem=idem)
+        if before:
+            if not await _is_of(
+                db, viewer, before, pay_with=pay_with, wishes=wishes, fingerprint=fingerprint
+            ):
                 raise PurchaseKeyReused()
             return await _resume(parts, viewer, before)
-        present = await (quote(db, viewer, wishes) if wishes else _cart_quote(db, viewer))
-        asked, currency = confirmed(present, fingerprint), present.currency
+        asked, currency = confirmed(shown, fingerprint), shown.currency
     else:
-        asked = tuple(wishes)
+        asked = tuple(wishes or ())
     purchase = purchase_of(
         viewer,
         policy_of(settings),
@@ -143,6 +145,7 @@ async def _is_of(
     db: Database,
     viewer: Viewer,
     group_id: UUID,
+    *,
     pay_with: str,
     wishes: Sequence[Wish] | None,
     fingerprint: str,
@@ -151,7 +154,7 @@ async def _is_of(
     rows = await db.fetch(
         viewer.as_user,
         """SELECT l.listing_id, l.quantity, l.unit_price, (l.terms->>'price_version')::int AS price_version,
-             g.currency, g.funding_policy
+             g.currency
            FROM orders.order_group g JOIN orders.orders o ON o.group_id = g.id
            JOIN orders.order_line l ON l.order_id = o.id WHERE g.id = $1 AND g.buyer_id = $2""",
         group_id,
@@ -162,16 +165,14 @@ async def _is_of(
     }:
         return False
     bought = [(r["listing_id"], r["quantity"], r["unit_price"], r["price_version"]) for r in rows]
-    return rows[0]["funding_policy"] == pay_with and fingerprint == fingerprint_of(bought, rows[0]["currency"])
+    return rows[0]["funding_policy"] == pay_with and fingerprint == fingerprint_of(
+        bought, rows[0]["currency"]
+    )
 
 
 async def _resume(parts: Parts, viewer: Viewer, group_id: UUID) -> Placed:
     db, gateway, settings = parts.get(Database), parts.get(StripeGateway), parts.get(Settings)
     return Placed(group_id, await checkout_url(db, gateway, settings, viewer.user(), group_id), again=True)
-
-
-async def _cart_quote(db: Database, viewer: Viewer) -> Quote:
-    return (await cart_of(db, viewer)).quote
 
 
 async def buy_with_wallet(combiner: Combiner, purchase: Purchase) -> Bought:

@@ -12,7 +12,9 @@ from fondaco.core.ids import token, token_hash, uuid7
 from fondaco.core.problem import Invalid, NotFound
 from fondaco.core.viewer import Viewer
 from fondaco.orders.model import MAX_LINES, MAX_QUANTITY, Wish
-from fondaco.orders.quoting import Quote, quote
+from fondaco.orders.quoting import Quote, present
+
+_PUT = "SELECT fault, most FROM orders.put_in_cart($1, $2, $3, $4, $5, $6, $7)"
 
 
 class Cart(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +29,8 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True):
 
 async def cart_of(db: Database, viewer: Viewer, guest: str | None = None) -> Cart:
     """The viewer's cart; empty when there is none. `guest`: the token of a guest's cart."""
-    wishes = await _wishes(db, viewer, guest)
-    return Cart(count=sum(w.quantity for w in wishes), quote=await quote(db, viewer, wishes, known=True))
+    now, _ = await present(db, viewer, None, guest=guest)
+    return Cart(count=sum(line.quantity for line in now.lines), quote=now)
 
 
 async def count_in_cart(db: Database, viewer: Viewer, guest: str | None = None) -> int:
@@ -127,42 +129,16 @@ async def _change(
     made = token() if viewer.user_id is None and not guest else None
     owner = None if viewer.user_id else token_hash(made or guest or "")
 
-    async def work(conn: Connection) -> None:
-        listing = await conn.fetchrow(
-            """SELECT l.price, l.price_version, l.max_per_order FROM catalog.listing l
-               JOIN sellers.seller s ON s.id = l.seller_id
-               WHERE l.id = $1 AND l.state = 'PUBLISHED' AND s.state = 'OPEN'""",
-            listing_id,
-        )
-        if listing is None:
+    rows = await db.called(_PUT, uuid7(), viewer.user_id, owner, listing_id, quantity, add, MAX_LINES)
+    match rows[0]["fault"]:
+        case "unavailable":
             raise NotFound()
-        cart = await _open(conn, viewer.user_id, owner)
-        there = {
-            r["listing_id"]: r["quantity"]
-            for r in await conn.fetch(
-                "SELECT listing_id, quantity FROM orders.cart_line WHERE cart_id = $1", cart
-            )
-        }
-        wanted = quantity + (there.get(listing_id, 0) if add else 0)
-        if wanted > listing["max_per_order"]:
-            raise Invalid(fields={"quantity": f"At most {listing['max_per_order']} in one order."})
-        if listing_id not in there and len(there) >= MAX_LINES:
+        case "too_many":
+            raise Invalid(fields={"quantity": f"At most {rows[0]['most']} in one order."})
+        case "full":
             raise Invalid(fields={"listing_id": f"A cart holds at most {MAX_LINES} different listings."})
-        await conn.execute(
-            """INSERT INTO orders.cart_line (cart_id, listing_id, quantity, seen_price, seen_price_version)
-               VALUES ($1, $2, $3, $4, $5) ON CONFLICT (cart_id, listing_id) DO UPDATE SET
-                 quantity = excluded.quantity, seen_price = excluded.seen_price,
-                 seen_price_version = excluded.seen_price_version,
-                 added_at = CASE WHEN $6 THEN now() ELSE cart_line.added_at END""",
-            cart,
-            listing_id,
-            wanted,
-            listing["price"],
-            listing["price_version"],
-            add,
-        )
-
-    await db.run(viewer.as_user, work)
+        case _:
+            pass
     found = await cart_of(db, viewer, made or guest)
     return msgspec.structs.replace(found, token=made)
 

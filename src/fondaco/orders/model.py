@@ -166,6 +166,15 @@ class Wish:
     price: int | None = None
     price_version: int | None = None
 
+    def wire(self) -> dict[str, Any]:
+        """The JSON object the database takes."""
+        return {
+            "listing": self.listing_id,
+            "quantity": self.quantity,
+            "price": self.price,
+            "price_version": self.price_version,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
@@ -203,16 +212,7 @@ class Purchase:
             "maturity_days": self.policy.maturity_days,
             "until": until,
             "orders": [{"id": uuid7(), "number": number("ORD")} for _ in self.wishes],
-            "lines": [
-                {
-                    "id": uuid7(),
-                    "listing": w.listing_id,
-                    "quantity": w.quantity,
-                    "price": w.price,
-                    "price_version": w.price_version,
-                }
-                for w in self.wishes
-            ],
+            "lines": [{"id": uuid7(), **w.wire()} for w in self.wishes],
         }
 
 

@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Meta
 
 from fondaco.catalog import can_activate
-from fondaco.core.db import SYSTEM, Connection, Database, Record
+from fondaco.core.db import Database, Record
+from fondaco.core.ids import token_hash
 from fondaco.core.problem import Invalid, Problem
 from fondaco.core.viewer import Viewer
-from fondaco.ledger import balance, wallet_of
 from fondaco.orders.model import (
     MAX_LINES,
     MAX_QUANTITY,
@@ -96,44 +96,47 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(Wish(x.listing_id, x.quantity, x.price, x.price_version) for x in self.lines)
 
 
-_FACTS = """
-SELECT w.id AS listing_id, w.quantity, w.price AS seen_price, w.price_version AS seen_version,
-  l.slug, l.title, l.seller_id, l.platform, l.region, l.edition, l.cover, l.max_per_order, l.price,
-  l.price_version, l.currency, s.name AS seller, s.slug AS seller_slug,
-  coalesce(l.state = 'PUBLISHED' AND s.state = 'OPEN', false) AS for_sale,
-  EXISTS (SELECT 1 FROM identity.membership m WHERE m.user_id = $5 AND m.seller_id = l.seller_id) AS own,
-  orders.region_fits(l.region, $6) AS fits,
-  coalesce((SELECT least(c.on_hand, w.quantity + 10) FROM inventory.counted c WHERE c.listing_id = l.id),
-    (SELECT count(*) FROM (SELECT 1 FROM inventory.stock_unit u
-       WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' LIMIT w.quantity + 10) t)) AS free
-FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::int[]) WITH ORDINALITY
-  AS w(id, quantity, price, price_version, n)
-LEFT JOIN catalog.listing l ON l.id = w.id
-LEFT JOIN sellers.seller s ON s.id = l.seller_id
-ORDER BY w.n
-"""
+_QUOTED = "SELECT * FROM orders.quoted($1::uuid[], $2::bytea[], $3::text[], $4::text[], $5::jsonb)"
 
 
-async def quote(db: Database, viewer: Viewer, wishes: Sequence[Wish], *, known: bool = False) -> Quote:
-    """The present quote for these lines; the same listing twice is added up.
+async def quote(db: Database, viewer: Viewer, wishes: Sequence[Wish]) -> Quote:
+    """The present quote for these lines; the same listing twice is added up. Raises Invalid with words per
+    line."""
+    now, _ = await present(db, viewer, wishes)
+    return now
 
-    `known`: the buyer chose them from the shop before, so that a line that left it keeps its name.
-    Raises Invalid with words per line.
+
+async def present(
+    db: Database,
+    viewer: Viewer,
+    wishes: Sequence[Wish] | None,
+    *,
+    guest: str | None = None,
+    idem: str | None = None,
+) -> tuple[Quote, UUID | None]:
+    """The present quote for these lines, or for the viewer's cart when None (`guest`: the token of a
+    guest's), and the group the viewer bought with the purchase key `idem`, if any.
+
+    All of it is read at one moment, in one call with what others ask then. Raises Invalid with words per
+    line.
     """
-    merged = merge(wishes)
-    async with db.transaction(SYSTEM) as conn:  # published facts, whoever looks
-        rows = await conn.fetch(
-            _FACTS,
-            [w.listing_id for w in merged],
-            [w.quantity for w in merged],
-            [w.price for w in merged],
-            [w.price_version for w in merged],
-            viewer.user_id,
-            viewer.country,
-        )
-        currency = next((r["currency"] for r in rows if r["for_sale"]), "")
-        lines = [_line(row, viewer.country, currency, known) for row in rows]
-        holds = await _wallet(conn, viewer, currency)
+    lines = None if wishes is None else [wish.wire() for wish in merge(wishes)]
+    if not lines and idem is None and (wishes is not None or not (viewer.user_id or guest)):
+        return _told([], viewer, known=False), None
+    key = idem if idem and idem.isprintable() else None  # no other was ever bought with
+    hashed = token_hash(guest) if guest and not viewer.user_id else None
+    rows = await db.gathered(_QUOTED, viewer.user_id, hashed, viewer.country, key, lines)
+    found = [row for row in rows if row["listing_id"]]
+    # What was chosen from the shop before keeps its name when it left.
+    return _told(found, viewer, known=wishes is None), rows[0]["before"]
+
+
+def _told(rows: Sequence[Record], viewer: Viewer, *, known: bool) -> Quote:
+    """`known`: a line that left the shop keeps its name."""
+    first = next((row for row in rows if row["for_sale"]), None)
+    currency: str = first["currency"] if first else ""
+    lines = [_line(row, viewer.country, currency, known) for row in rows]
+    holds: int = first["wallet"] if first else 0
     total = sum(line.total for line in lines if not line.blocked)
     can_buy = bool(lines) and not any(line.blocked for line in lines)
     return Quote(
@@ -156,6 +159,8 @@ def merge(wishes: Sequence[Wish]) -> list[Wish]:
     for i, w in enumerate(wishes):
         if not 1 <= w.quantity <= MAX_QUANTITY:
             raise Invalid(fields={f"lines.{i}.quantity": f"Must be from 1 to {MAX_QUANTITY}."})
+        if not all(seen is None or 0 <= seen < 2**31 for seen in (w.price, w.price_version)):
+            raise Invalid(fields={f"lines.{i}.price": "Must be one that was shown."})
         before = found.get(w.listing_id)
         if before and (before.price, before.price_version) != (w.price, w.price_version):
             raise Invalid(fields={f"lines.{i}.price": "The same listing is named with two prices."})
@@ -269,9 +274,3 @@ def fingerprint_of(lines: Sequence[tuple[UUID, int, int, int]], currency: str) -
     """Of a quote that shows these listings, quantities, prices and price versions."""
     shown = sorted([str(listing_id), *rest] for listing_id, *rest in lines)
     return hashlib.sha256(msgspec.json.encode([currency, shown])).hexdigest()[:32]
-
-
-async def _wallet(conn: Connection, viewer: Viewer, currency: str) -> int:
-    if viewer.user_id is None or not currency:
-        return 0
-    return await balance(conn, wallet_of(viewer.user_id, currency))

@@ -55,8 +55,7 @@ class Vault:
         Raises VaultKeyMissing when no such data key or no key-encryption key for it is there, VaultSealBroken
         when its row was tampered with.
         """
-        if found := self._opened.get(key_id):
-            self._opened.move_to_end(key_id)
+        if found := self.key_at_hand(key_id):
             return found
         row = await conn.fetchrow(
             "SELECT id, purpose, kek, wrapped FROM vault.data_key WHERE id = $1", key_id
@@ -68,6 +67,12 @@ class Vault:
         while len(self._opened) > _CACHED_KEYS:
             self._opened.popitem(last=False)
         return key
+
+    def key_at_hand(self, key_id: UUID) -> DataKey | None:
+        """The data key of that id when it is kept unwrapped: `key` without a look into the database."""
+        if found := self._opened.get(key_id):
+            self._opened.move_to_end(key_id)
+        return found
 
     def seal(self, key: DataKey, plaintext: bytes, bound_to: str) -> bytes:
         """`plaintext` encrypted with a random nonce; it opens only with the same key and `bound_to`."""
