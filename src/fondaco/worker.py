@@ -1,9 +1,10 @@
 """The worker process: what the queue holds and what the clock brings, collected from all modules.
 
-A module's `jobs.py` may name `tasks` (name -> coroutine taking Parts and the job's arguments) and
-`periodic` (name, seconds between, coroutine taking Parts). Jobs run at least once: a killed worker's
-jobs are run again by another within half a minute, so each guards its effect itself. Periodic jobs run
-at most once per interval however many workers there are.
+A module's `jobs.py` may name `tasks` (name -> coroutine taking Parts and the job's arguments), `periodic`
+(name, seconds between, coroutine taking Parts) and `loops` (name, coroutine taking Parts and an event, at
+work until that is set; it sees to its own failures). Jobs run at least once: a killed worker's jobs are run
+again by another within half a minute, so each guards its effect itself. Periodic jobs run at most once per
+interval however many workers there are.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import contextlib
 import importlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib.util import find_spec
@@ -32,6 +33,7 @@ from fondaco.settings import BadSettings, Settings, arm_faults, load
 log = structlog.get_logger()
 Task = Callable[..., Awaitable[None]]
 Periodic = tuple[str, float, Callable[[Parts], Awaitable[Any]]]
+Loop = tuple[str, Callable[[Parts, asyncio.Event], Coroutine[Any, Any, None]]]
 
 CONCURRENCY = 8
 TRIES = 10
@@ -47,12 +49,14 @@ class Work:
 
     tasks: Mapping[str, Task] = field(default_factory=dict[str, Task])
     periodic: Sequence[Periodic] = ()
+    loops: Sequence[Loop] = ()
 
 
 def collect() -> Work:
     """The tasks and periodic jobs of every module; ValueError when two share a name."""
     tasks: dict[str, Task] = {}
     periodic: list[Periodic] = []
+    loops: list[Loop] = []
     for module in MODULES:
         if find_spec(f"fondaco.{module}.jobs") is None:
             continue
@@ -62,10 +66,11 @@ def collect() -> Work:
             raise ValueError(f"two modules name a task {sorted(twice)}")
         tasks |= mine
         periodic += getattr(found, "periodic", [])
+        loops += getattr(found, "loops", [])
     names = [name for name, _, _ in periodic]
     if len(names) != len(set(names)):
         raise ValueError(f"two periodic jobs share a name among {sorted(names)}")
-    return Work(tasks, periodic)
+    return Work(tasks, periodic, loops)
 
 
 class QueueClock:
@@ -265,6 +270,7 @@ async def run(
         async with queue.open_async():
             beats = [asyncio.create_task(_keep_time(db, clock, stop))]
             beats += [asyncio.create_task(_beat(db, parts, job, stop)) for job in periodic]
+            beats += [asyncio.create_task(loop(parts, stop)) for _, loop in todo.loops]
             sys.stdout.write(f"worker ready: {len(todo.tasks)} tasks, {len(periodic)} periodic jobs\n")
             sys.stdout.flush()
             await _serve(queue, stop)

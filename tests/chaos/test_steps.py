@@ -14,6 +14,7 @@ from fondaco import inventory, wallets
 from fondaco.core.db import SYSTEM
 from fondaco.core.failpoints import POINTS
 from fondaco.core.viewer import Viewer
+from fondaco.inbox.door import enqueue
 from fondaco.orders import own_order_group
 from fondaco.settings import Settings
 from fondaco.vault import Vault
@@ -113,7 +114,7 @@ class Stage:
 
         async def after(_: Any) -> None:
             assert await self.count("SELECT count(*) FROM inbox.event") == 1
-            assert await self.count(f"{_JOBS} AND task_name = 'inbox.handle'") == 1
+            assert await self.count("SELECT count(*) FROM inbox.event WHERE state = 'RECEIVED'") == 1
             await self._delivered_once(buyer, group)
 
         return Scene(steps.webhook, given, after, self.till.settings)
@@ -131,6 +132,8 @@ class Stage:
     async def queue(self) -> Scene:
         buyer, group, event = await self._paid_order()
         await self.till.deliver(event)
+        async with self.db.transaction(SYSTEM) as conn:
+            await enqueue(conn, await conn.fetchval("SELECT id FROM inbox.event"))
 
         async def after(_: Any) -> None:
             await self._delivered_once(buyer, group)
@@ -246,11 +249,10 @@ class Stage:
 
         return Scene(steps.import_batch, {"batch": str(received.id)}, after, self.till.settings)
 
-    async def lost_job(self) -> Scene:
-        """An event whose job is gone."""
+    async def left_lying(self) -> Scene:
+        """An event that no worker looks at."""
         buyer, group, event = await self._paid_order()
         await self.till.deliver(event)
-        await self.db.execute(SYSTEM, "DELETE FROM procrastinate_jobs WHERE task_name = 'inbox.handle'")
         waiting = "UPDATE inbox.event SET next_at = now() - interval '1 minute'"
         await self.owner.execute(waiting)
 
@@ -338,7 +340,7 @@ SCENES: dict[str, Callable[[Stage], Awaitable[Scene]]] = {
     "delivery.after_row_before_mail": Stage.mails,
     "stock.import.after_claim": Stage.batch,
     "stock.import.mid_batch": Stage.batch,
-    "sweeper.events.after_select": Stage.lost_job,
+    "sweeper.events.after_select": Stage.left_lying,
     "sweeper.fundings.after_select": Stage.fundings,
     "sweeper.refunds.after_select": Stage.refunds,
     "sweeper.orders.after_select": Stage.unpaid,

@@ -34,7 +34,7 @@ async def test_events_in_pages_and_one_by_one(
     assert ids == sorted(ids, reverse=True)
     assert len(ids) == 5
     one = (await client.get(f"{ROOT}/{ids[0]}", headers=me)).json()
-    assert (one["event"]["state"], one["body"]["type"]) == ("RECEIVED", "customer.created")
+    assert (one["event"]["state"], one["body"]["type"]) == ("RECEIVED", "payment_intent.succeeded")
     assert (await client.get(f"{ROOT}?state=DEAD", headers=me)).json()["items"] == []
     assert (await client.get(f"{ROOT}?state=GONE", headers=me)).status_code == 422
     assert (await client.get(f"{ROOT}/999999", headers=me)).status_code == 404

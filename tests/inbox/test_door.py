@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
+from fondaco import inbox
 from fondaco.app import build_parts, create_app
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Database
 from fondaco.embedded import Endpoints
+from fondaco.inbox.model import CHANNEL
 from fondaco.integrations.stripe import MAX_BODY, StripeGateway
 from fondaco.settings import Settings
 from tests.conftest import make_settings
@@ -32,8 +35,8 @@ def an_event(**changes: object) -> dict[str, Any]:
         "api_version": "2026-10-28.endive",
         "created": int(now().timestamp()),
         "livemode": False,
-        "type": "customer.created",
-        "data": {"object": {"id": "cus_1", "object": "customer"}},
+        "type": "payment_intent.succeeded",
+        "data": {"object": {"id": "pi_1", "object": "payment_intent"}},
         **changes,
     }
 
@@ -66,19 +69,55 @@ async def refused(db: Database) -> dict[str, int]:
     return {r["reason"]: r["n"] for r in rows}
 
 
-async def test_a_right_delivery_is_kept_and_queued(
+async def give(door: httpx.AsyncClient, settings: Settings, event: dict[str, Any]) -> None:
+    body = json.dumps(event).encode()
+    head = signature(body, settings.webhook_secrets[0])
+    answer = await door.post(PATH, content=body, headers={"Stripe-Signature": head})
+    assert answer.status_code == 200
+
+
+async def test_a_right_delivery_is_kept_once_and_told_to_the_workers(
+    door: httpx.AsyncClient, db: Database, settings: Settings, owner: asyncpg.Connection
+) -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    await owner.add_listener(CHANNEL, lambda *heard: told.put_nowait(heard[2]))
+    event = an_event()
+    await give(door, settings, event)
+    assert await asyncio.wait_for(told.get(), 10) == CHANNEL
+    await give(door, settings, event)
+    assert await kept(db) == 1
+    assert await inbox.count_states(db, SYSTEM) == {"RECEIVED": 1}
+    assert await refused(db) == {}
+
+
+@pytest.mark.parametrize(
+    "change", [{"type": "payment_intent.created"}, {"account": "acct_1"}, {"livemode": True}]
+)
+async def test_what_can_have_no_effect_ends_at_the_door(
+    door: httpx.AsyncClient, db: Database, settings: Settings, change: dict[str, object]
+) -> None:
+    await give(door, settings, an_event(**change))
+    [event] = await inbox.list_events(db, SYSTEM)
+    assert (event.state, event.attempts) == ("IGNORED", 0)
+    assert event.failure and event.handled_at
+
+
+async def test_one_that_cannot_be_kept_does_not_keep_out_those_it_came_with(
     door: httpx.AsyncClient, db: Database, settings: Settings
 ) -> None:
-    body = json.dumps(an_event()).encode()
-    for _ in range(2):
-        answer = await door.post(
-            PATH, content=body, headers={"Stripe-Signature": signature(body, settings.webhook_secrets[0])}
+    """A number that PostgreSQL has no room for."""
+    good = [json.dumps(an_event()).encode() for _ in range(3)]
+    bad = json.dumps(an_event(padding=0)).replace('"padding": 0', f'"padding": 1{"0" * 140_000}').encode()
+    answers = await asyncio.gather(
+        *(
+            door.post(
+                PATH, content=body, headers={"Stripe-Signature": signature(body, settings.webhook_secrets[0])}
+            )
+            for body in (good[0], bad, *good[1:])
         )
-        assert answer.status_code == 200
-    assert await kept(db) == 1
-    jobs = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'inbox.handle'"
-    assert await db.fetchval(SYSTEM, jobs) == 1
-    assert await refused(db) == {}
+    )
+    assert [answer.status_code == 200 for answer in answers] == [True, False, True, True]
+    assert await kept(db) == 3
 
 
 def forgeries(body: bytes, secret: str) -> dict[str, list[tuple[str, bytes]]]:

@@ -138,9 +138,12 @@ class Till:
         await self.work()
 
     async def work(self) -> int:
-        """Run the queued jobs of wallets and inbox until none is left; returns how many there were."""
+        """What the workers do: handle the events that are due, run the queued jobs of wallets and inbox, book
+        fees, until nothing is left; returns how many events and jobs there were."""
         tasks, done = wallet_jobs.tasks | inbox_jobs.tasks, 0
         while True:
+            done += await inbox.drain(self.db, self.gateway)
+            await wallet_jobs.book_fees(self.parts)
             job = await self.db.fetchrow(
                 SYSTEM,
                 """DELETE FROM procrastinate_jobs WHERE id = (SELECT min(id) FROM procrastinate_jobs

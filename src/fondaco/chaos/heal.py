@@ -14,10 +14,12 @@ DUE = """SELECT
   (SELECT count(*) FROM public.procrastinate_jobs WHERE status = 'doing'
      OR (status = 'todo' AND coalesce(scheduled_at, now()) <= now()))
   + (SELECT count(*) FROM inbox.event WHERE state IN ('RECEIVED', 'FAILED', 'DEFERRED') AND next_at <= now())
+  + (SELECT count(*) FROM wallets.fee_due)
   + (SELECT count(*) FROM inventory.stock_batch WHERE state = 'IMPORTING')"""
 OPEN = """SELECT
   (SELECT count(*) FROM public.procrastinate_jobs WHERE status IN ('doing', 'todo'))
   + (SELECT count(*) FROM inbox.event WHERE state IN ('RECEIVED', 'FAILED', 'DEFERRED'))
+  + (SELECT count(*) FROM wallets.fee_due)
   + (SELECT count(*) FROM inventory.stock_batch WHERE state IN ('RECEIVED', 'IMPORTING'))
   + (SELECT count(*) FROM wallets.refund WHERE state IN ('REQUESTED', 'SENDING', 'UNKNOWN', 'PENDING'))
   + (SELECT count(*) FROM wallets.funding WHERE state = 'CREATED')"""

@@ -5,6 +5,7 @@ applies everything the event causes together with its own end. What never arrive
 """
 
 from fondaco.inbox.door import receive
+from fondaco.inbox.draining import drain
 from fondaco.inbox.handling import handle_event, replay, sweep_events
 from fondaco.inbox.missed import backfill, sweep_fundings
 from fondaco.inbox.model import InboxEvent
@@ -18,6 +19,7 @@ __all__ = [
     "check_funding",
     "check_own_funding",
     "count_states",
+    "drain",
     "events_about",
     "handle_event",
     "list_events",

@@ -18,11 +18,12 @@ from fondaco.integrations.stripe import StripeGateway
 from fondaco.integrations.stripe_facts import BadDelivery, part, text
 
 Source = Literal["webhook", "backfill"]
-_doors: "WeakKeyDictionary[Database, dict[bool, Gather[dict[str, Any], bool]]]" = WeakKeyDictionary()
+Door = Gather[dict[str, Any], bool | asyncpg.DataError]
+_doors: "WeakKeyDictionary[Database, dict[bool, Door]]" = WeakKeyDictionary()
 _KEEP = """
 WITH kept AS (
-  INSERT INTO inbox.event (provider, event_id, account, type, api_version, livemode, object_id, object_created,
-      body, failure, source, state, handled_at)
+  INSERT INTO inbox.event (provider, event_id, account, type, api_version, livemode, object_id,
+      object_created, body, failure, source, state, handled_at)
     SELECT 'stripe', t.*, $10, CASE WHEN t.ignored IS NULL THEN 'RECEIVED' ELSE 'IGNORED' END,
            CASE WHEN t.ignored IS NOT NULL THEN now() END
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[], $7::timestamptz[],
@@ -51,6 +52,8 @@ async def receive(db: Database, gateway: StripeGateway, body: bytes, headers: It
         if failpoints.armed:
             await failpoints.reached("web.webhook.after_verify")
         new = await _door(db, own_mode=gateway.livemode).get(event)
+        if isinstance(new, asyncpg.DataError):
+            raise new
         if failpoints.armed:
             await failpoints.reached("web.webhook.after_commit_before_answer")
         return new
@@ -58,15 +61,23 @@ async def receive(db: Database, gateway: StripeGateway, body: bytes, headers: It
         raise Unavailable() from error
 
 
-def _door(db: Database, *, own_mode: bool) -> Gather[dict[str, Any], bool]:
+def _door(db: Database, *, own_mode: bool) -> Door:
     """Deliveries that come together are kept together: one statement, one commit."""
 
-    async def keep_all(events: Sequence[dict[str, Any]]) -> list[bool]:
+    async def together(events: Sequence[dict[str, Any]]) -> list[bool]:
         async with db.transaction(SYSTEM) as conn:
             new = await keep(conn, events, "webhook", own_mode=own_mode)
             if failpoints.armed:
                 await failpoints.reached("web.webhook.after_insert_before_commit", conn)
             return new
+
+    async def keep_all(events: Sequence[dict[str, Any]]) -> list[bool | asyncpg.DataError]:
+        try:
+            return [*await together(events)]
+        except asyncpg.DataError as error:  # one that cannot be kept must not keep the others out
+            if len(events) == 1:
+                return [error]
+            return [(await keep_all([event]))[0] for event in events]
 
     door = _doors.setdefault(db, {}).get(own_mode)
     if door is None:

@@ -1,7 +1,9 @@
-"""Handling an event: it is a hint. What it speaks of is fetched from the provider first, then everything it
-causes and its own end are one transaction. Order and repetition of events change nothing."""
+"""Handling events: they are hints. What they speak of is fetched from the provider first, then everything
+they cause and their own end are one transaction. Order and repetition of events change nothing.
 
-from collections.abc import Awaitable, Callable
+Events of one payment that wait together are handled together: asked once, settled once."""
+
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +16,7 @@ from fondaco.core.ids import parse_uuid
 from fondaco.core.problem import Conflict, NotFound
 from fondaco.core.viewer import Viewer
 from fondaco.inbox.door import enqueue
+from fondaco.inbox.model import CHANNEL, REFUND_TYPES, SESSION_TYPES, of_no_interest
 from fondaco.inbox.settle import settle_funding
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.integrations.stripe_facts import (
@@ -32,15 +35,45 @@ WAIT_FOR_ROW = 5  # tries until something unknown to us is taken for not ours
 SWEEP = 200
 
 Verdict = tuple[str, str | None]  # state and why
-Effect = Callable[[Connection], Awaitable[Verdict]]
+Done = dict[str, PaymentFacts]  # paid and settled in this transaction, by the payment's id
+Effect = Callable[[Connection, Done], Awaitable[Verdict]]
 DONE: Verdict = ("PROCESSED", None)
+
+
+class Asked:
+    """What the provider said about one group of events: each thing is asked once."""
+
+    def __init__(self, gateway: StripeGateway) -> None:
+        self.gateway = gateway
+        self._intents: dict[str, PaymentFacts] = {}
+        self._sessions: dict[str, PaymentFacts] = {}
+        self._refunds: dict[str, RefundFacts] = {}
+
+    async def session(self, session_id: str) -> PaymentFacts:
+        if session_id not in self._sessions:
+            facts, intent = await self.gateway.retrieve_session_and_intent(session_id)
+            self._sessions[session_id] = facts
+            if intent and intent.intent_id:
+                self._intents[intent.intent_id] = intent
+        return self._sessions[session_id]
+
+    async def intent(self, intent_id: str) -> PaymentFacts:
+        if intent_id not in self._intents:
+            self._intents[intent_id] = await self.gateway.retrieve_intent(intent_id)
+        return self._intents[intent_id]
+
+    async def refund(self, refund_id: str) -> RefundFacts:
+        if refund_id not in self._refunds:
+            self._refunds[refund_id] = await self.gateway.retrieve_refund(refund_id)
+        return self._refunds[refund_id]
 
 
 class Handling:
     """One event being handled: the row and the object in it."""
 
-    def __init__(self, gateway: StripeGateway, row: Record) -> None:
-        self.gateway = gateway
+    def __init__(self, asked: "Asked", row: Record) -> None:
+        self.gateway = asked.gateway
+        self.asked = asked
         self.row = row
         self.object: dict[str, Any] = row["body"]["data"]["object"]
         self.last_wait = row["attempts"] + 1 >= WAIT_FOR_ROW
@@ -54,12 +87,12 @@ class Handling:
 
 
 async def _session(handling: Handling) -> Effect:
-    facts = await handling.gateway.retrieve_session(handling.object["id"])
+    facts = await handling.asked.session(handling.object["id"])
     return _payment(handling, payment_of_session(handling.object), facts)
 
 
 async def _intent(handling: Handling) -> Effect:
-    facts = await handling.gateway.retrieve_intent(handling.object["id"])
+    facts = await handling.asked.intent(handling.object["id"])
     return _payment(handling, payment_of_intent(handling.object), facts)
 
 
@@ -68,15 +101,15 @@ async def _charge(handling: Handling) -> Effect:
     intent_id = id_of(handling.object.get("payment_intent"))
     if intent_id is None:
         return _nothing("It belongs to no payment of ours.")
-    facts = await handling.gateway.retrieve_intent(intent_id)
+    facts = await handling.asked.intent(intent_id)
     return _payment(handling, None, facts)
 
 
 async def _refund(handling: Handling) -> Effect:
-    facts = await handling.gateway.retrieve_refund(handling.object["id"])
+    facts = await handling.asked.refund(handling.object["id"])
     claimed = refund_facts(handling.object)
 
-    async def effect(conn: Connection) -> Verdict:
+    async def effect(conn: Connection, done: Done) -> Verdict:
         if (claimed.amount, claimed.currency) != (facts.amount, facts.currency):
             return await handling.differs(conn, "amount")
         if await wallets.note_refund(conn, facts):
@@ -93,9 +126,11 @@ async def _unknown_refund(handling: Handling, conn: Connection, facts: RefundFac
 
 
 def _payment(handling: Handling, claimed: PaymentFacts | None, facts: PaymentFacts) -> Effect:
-    async def effect(conn: Connection) -> Verdict:
+    async def effect(conn: Connection, done: Done) -> Verdict:
         if claimed is not None and (what := _difference(claimed, facts)):
             return await handling.differs(conn, what)
+        if _said_already(facts, done):
+            return DONE
         funding_id = parse_uuid(facts.funding_ref)
         if facts.paid and funding_id and not handling.last_wait:
             known = await conn.fetchval(
@@ -108,9 +143,20 @@ def _payment(handling: Handling, claimed: PaymentFacts | None, facts: PaymentFac
             return ("IGNORED", "Nothing here speaks of it.")
         if settled.outcome == "unmatched":
             return ("PROCESSED", "The money matches nothing here; it is in suspense.")
+        if facts.paid and facts.intent_id and settled.outcome in ("succeeded", "already"):
+            done[facts.intent_id] = facts
         return DONE
 
     return effect
+
+
+def _said_already(facts: PaymentFacts, done: Done) -> bool:
+    """Whether the same payment was settled in this transaction from facts that say all that these do."""
+    known = done.get(facts.intent_id or "")
+    if known is None or facts.session_id not in (None, known.session_id):
+        return False
+    same = ("paid", "amount", "currency", "livemode", "funding_ref", "user_ref", "charge_id", "fee")
+    return all(getattr(facts, name) == getattr(known, name) for name in same)
 
 
 def _difference(claimed: PaymentFacts, facts: PaymentFacts) -> str:
@@ -129,23 +175,17 @@ def _difference(claimed: PaymentFacts, facts: PaymentFacts) -> str:
 
 
 def _nothing(why: str) -> Effect:
-    async def effect(conn: Connection) -> Verdict:
+    async def effect(conn: Connection, done: Done) -> Verdict:
         return ("IGNORED", why)
 
     return effect
 
 
 VERBS: dict[str, Callable[[Handling], Awaitable[Effect]]] = {
-    "checkout.session.completed": _session,
-    "checkout.session.async_payment_succeeded": _session,
-    "checkout.session.async_payment_failed": _session,
-    "checkout.session.expired": _session,
+    **dict.fromkeys(SESSION_TYPES, _session),
     "payment_intent.succeeded": _intent,
     "charge.updated": _charge,
-    "refund.created": _refund,
-    "refund.updated": _refund,
-    "refund.failed": _refund,
-    "charge.refund.updated": _refund,
+    **dict.fromkeys(REFUND_TYPES, _refund),
 }
 
 
@@ -156,63 +196,84 @@ async def handle_event(db: Database, gateway: StripeGateway, row_id: int) -> Non
         "SELECT * FROM inbox.event WHERE id = $1 AND state IN ('RECEIVED', 'DEFERRED', 'FAILED')",
         row_id,
     )
-    if row is None:
-        return
+    if row is not None:
+        await handle_group(db, gateway, [row])
+
+
+async def handle_group(db: Database, gateway: StripeGateway, rows: Sequence[Record]) -> None:
+    """Handle open events that speak of one payment (whole rows). What fails together is tried one by one,
+    so that nothing is held up by what it came with. As harmless to repeat as one event."""
     try:
-        effect = await _prepare(Handling(gateway, row))
+        effects = await _prepare(gateway, rows)
         if failpoints.armed:
             await failpoints.reached("inbox.after_ask")
 
         async def work(conn: Connection) -> None:
-            await _apply(conn, row, effect)
+            await _apply(conn, rows, effects)
 
         await db.run(SYSTEM, work)
     except Exception as error:
+        if len(rows) > 1:
+            for row in rows:
+                await handle_group(db, gateway, [row])
+            return
+        (row,) = rows
         log.warning("event.failed", event_id=row["event_id"], type=row["type"], why=type(error).__name__)
-        await _failed(db, row_id, error)
+        await _failed(db, row["id"], error)
 
 
-async def _prepare(handling: Handling) -> Effect:
-    """Everything to be asked is asked here, before the transaction."""
-    row = handling.row
-    if row["livemode"] != handling.gateway.livemode:
-        return _nothing("It is of the other mode: test events mean nothing here, or live ones.")
-    if row["account"]:
-        return _nothing("It is of another account.")
-    verb = VERBS.get(row["type"])
-    if verb is None:
-        return _nothing("Events of this type have no effect.")
+async def _prepare(gateway: StripeGateway, rows: Sequence[Record]) -> dict[int, Effect]:
+    """Everything to be asked is asked here, before the transaction; the effect of each row, by its id.
+    Sessions come first: what is said of a session is said of its payment too."""
+    asked = Asked(gateway)
+    ordered = sorted(rows, key=lambda row: (row["type"] not in SESSION_TYPES, row["id"]))
+    return {row["id"]: await _effect(asked, row) for row in ordered}
+
+
+async def _effect(asked: Asked, row: Record) -> Effect:
+    why = of_no_interest(
+        row["type"], row["account"], livemode=row["livemode"], own_mode=asked.gateway.livemode
+    )
+    if why:
+        return _nothing(why)
+    handling = Handling(asked, row)
     try:
-        return await verb(handling)
+        return await VERBS[row["type"]](handling)
     except ProviderRefused as error:
         if error.code != "resource_missing":
             raise
 
-        async def unknown(conn: Connection) -> Verdict:
+        async def unknown(conn: Connection, done: Done) -> Verdict:
             return await handling.differs(conn, "the provider knows no such object")
 
         return unknown
 
 
-async def _apply(conn: Connection, row: Record, effect: Effect) -> None:
-    mine = await conn.fetchval(
-        """SELECT true FROM inbox.event WHERE id = $1 AND state IN ('RECEIVED', 'DEFERRED', 'FAILED')
-             AND attempts = $2 FOR UPDATE SKIP LOCKED""",
-        row["id"],
-        row["attempts"],
+async def _apply(conn: Connection, rows: Sequence[Record], effects: dict[int, Effect]) -> None:
+    mine = await conn.fetch(
+        """SELECT e.id FROM inbox.event e JOIN unnest($1::bigint[], $2::int[]) t(id, attempts) ON t.id = e.id
+           WHERE e.state IN ('RECEIVED', 'DEFERRED', 'FAILED') AND e.attempts = t.attempts
+           ORDER BY e.id FOR UPDATE OF e SKIP LOCKED""",
+        [row["id"] for row in rows],
+        [row["attempts"] for row in rows],
     )
-    if not mine:
-        return
-    state, why = await effect(conn)
-    if state == "DEFERRED":
-        await _later(conn, row["id"], "DEFERRED", why or "")
+    held, done = {row["id"] for row in mine}, Done()
+    ended: list[tuple[int, str, str | None]] = []
+    for row_id, effect in effects.items():
+        if row_id not in held:
+            continue
+        state, why = await effect(conn, done)
+        if state == "DEFERRED":
+            await _later(conn, row_id, "DEFERRED", why or "")
+        else:
+            ended.append((row_id, state, why))
+    if not ended:
         return
     await conn.execute(
-        """UPDATE inbox.event SET state = $2, failure = $3, attempts = attempts + 1, handled_at = now()
-           WHERE id = $1""",
-        row["id"],
-        state,
-        why,
+        """UPDATE inbox.event e
+           SET state = t.state, failure = t.why, attempts = attempts + 1, handled_at = now()
+           FROM unnest($1::bigint[], $2::text[], $3::text[]) t(id, state, why) WHERE e.id = t.id""",
+        *(list(column) for column in zip(*ended, strict=True)),
     )
     if failpoints.armed:
         await failpoints.reached("worker.job.before_commit", conn)
@@ -273,18 +334,18 @@ async def replay(db: Database, viewer: Viewer, row_id: int) -> None:
             "UPDATE inbox.event SET state = 'RECEIVED', attempts = 0, next_at = now() WHERE id = $1", row_id
         )
         await audit.record(conn, "event.replayed", f"event:{row['event_id']}", viewer.actor)
-        await enqueue(conn, row_id)
+        await conn.execute("SELECT pg_notify($1, '')", CHANNEL)
 
     await db.run(viewer.as_staff, work)
 
 
 async def sweep_events(db: Database) -> int:
-    """Queue again what is due and not handled: its job was lost, or its pause is over."""
+    """Put on the queue what is due and lies there: no worker looks at the inbox, or it hangs."""
 
     async def work(conn: Connection) -> int:
         rows = await conn.fetch(
             """SELECT id FROM inbox.event WHERE state NOT IN ('PROCESSED', 'IGNORED', 'DEAD')
-                 AND next_at < now() - CASE state WHEN 'RECEIVED' THEN interval '15 s' ELSE '0' END
+                 AND next_at < now() - interval '15 s'
                ORDER BY next_at LIMIT $1""",
             SWEEP,
         )

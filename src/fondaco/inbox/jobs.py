@@ -1,13 +1,19 @@
-"""Work of the queue and the clock for the inbox."""
+"""Work of the queue and the clock for the inbox, and its own loop."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from fondaco.core.db import Database
 from fondaco.core.web import Parts
-from fondaco.inbox import handling, missed
+from fondaco.inbox import draining, handling, missed
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.settings import Settings
+
+
+async def drain(parts: Parts, stop: asyncio.Event) -> None:
+    """Handle events as they come, until told to stop."""
+    await draining.keep_draining(parts, stop)
 
 
 async def handle_event(parts: Parts, event: int) -> None:
@@ -35,4 +41,7 @@ periodic: list[tuple[str, int, Callable[[Parts], Awaitable[None]]]] = [
     ("inbox.sweep_events", 15, sweep_events),
     ("inbox.sweep_fundings", 30, sweep_fundings),
     ("inbox.backfill", 600, backfill),
+]
+loops: list[tuple[str, Callable[[Parts, asyncio.Event], Coroutine[Any, Any, None]]]] = [
+    ("inbox.drain", drain)
 ]

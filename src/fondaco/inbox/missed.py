@@ -49,9 +49,7 @@ async def backfill(db: Database, gateway: StripeGateway) -> int:
             continue
         try:
             async with db.transaction(SYSTEM) as conn:
-                missing += sum(
-                    await keep(conn, [checked(event)], "backfill", own_mode=gateway.livemode)
-                )
+                missing += sum(await keep(conn, [checked(event)], "backfill", own_mode=gateway.livemode))
             if failpoints.armed:
                 await failpoints.reached("backfill.mid_list")
         except BadDelivery:

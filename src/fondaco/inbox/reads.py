@@ -6,9 +6,10 @@ from typing import Any, cast
 
 import msgspec
 
+from fondaco.core import counting
 from fondaco.core.db import Database, Scope
 from fondaco.core.problem import NotFound
-from fondaco.inbox.model import InboxEvent
+from fondaco.inbox.model import INBOX_EVENT, InboxEvent
 
 _HIDDEN = ("client_secret", "secret")
 _COLUMNS = """id, provider, event_id, type, object_id, livemode, source, state, attempts, failure,
@@ -79,8 +80,9 @@ def _without_secrets(value: Any) -> Any:
 
 
 async def count_states(db: Database, scope: Scope) -> dict[str, int]:
-    """How many events are in each state."""
-    rows = await db.fetch(scope, "SELECT state, count(*) AS n FROM inbox.event GROUP BY state")
+    """How many events are in each state, up to `counting.MOST`."""
+    sql = counting.by_state(sorted(INBOX_EVENT.states), "state", "SELECT 1 FROM inbox.event WHERE true")
+    rows = await db.fetch(scope, sql)
     return {row["state"]: row["n"] for row in rows}
 
 

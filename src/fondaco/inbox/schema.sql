@@ -27,6 +27,7 @@ CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON inbox.event
 CREATE INDEX event_open ON inbox.event (next_at) WHERE state NOT IN ('PROCESSED', 'IGNORED', 'DEAD');
 CREATE INDEX event_object ON inbox.event (object_id);
 CREATE INDEX event_newest ON inbox.event (received_at DESC, id DESC);
+CREATE INDEX event_state ON inbox.event (state, received_at DESC, id DESC);
 
 -- Deliveries refused at the door: counted, never kept.
 CREATE TABLE inbox.refusal (

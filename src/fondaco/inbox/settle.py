@@ -6,10 +6,19 @@ import structlog
 
 from fondaco import orders, wallets
 from fondaco.core import failpoints
-from fondaco.core.db import SYSTEM, Connection, Database
+from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.viewer import Viewer
+from fondaco.inbox.model import SESSION_TYPES, of_no_interest
 from fondaco.integrations.stripe import StripeGateway
-from fondaco.integrations.stripe_facts import PaymentFacts, ProviderRefused, ProviderUnknown
+from fondaco.integrations.stripe_facts import (
+    PaymentFacts,
+    ProviderRefused,
+    ProviderUnknown,
+    id_of,
+    part,
+    payment_of_intent,
+    payment_of_session,
+)
 from fondaco.wallets import Funding, Settled
 
 log = structlog.get_logger()
@@ -38,6 +47,35 @@ async def settle_funding(conn: Connection, facts: PaymentFacts, livemode: bool) 
             conn, settled.funding_id, settled.amount, reason=WHY_BACK[outcome], actor="system"
         )
     return settled
+
+
+def adds_nothing(row: Record, *, livemode: bool) -> bool:
+    """Whether an event only says what is known and done: its payment is in our books to the last field, with
+    its fee, so that asking the provider could have no effect. `row`: the event and, where there is one, the
+    funding its object belongs to, its money here and its fee booked."""
+    kind, account = row["type"], row["account"]
+    if row["funding_id"] is None or of_no_interest(
+        kind, account, livemode=row["livemode"], own_mode=livemode
+    ):
+        return False
+    said = part(part(part(row["body"]).get("data")).get("object"))
+    if kind == "charge.updated":
+        return (id_of(said), id_of(said.get("payment_intent"))) == (row["charge_id"], row["intent_id"])
+    if kind not in (*SESSION_TYPES, "payment_intent.succeeded"):
+        return False
+    facts = payment_of_session(said) if kind in SESSION_TYPES else payment_of_intent(said)
+    session_id = row["session_id"] if kind in SESSION_TYPES else None
+    total = row["amount"] if kind in SESSION_TYPES else None
+    return (
+        facts.paid
+        and facts.mode == "payment"
+        and facts.livemode == livemode
+        and facts.funding_ref == str(row["funding_id"])
+        and facts.user_ref == str(row["user_id"])
+        and (facts.amount, facts.currency) == (row["amount"], row["currency"])
+        and (facts.intent_id, facts.session_id) == (row["intent_id"], session_id)
+        and facts.session_total == total
+    )
 
 
 async def settle_facts(db: Database, facts: PaymentFacts, livemode: bool) -> Settled:

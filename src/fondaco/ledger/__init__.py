@@ -9,6 +9,7 @@ from fondaco.ledger.actions import (
     balance,
     open_account,
     post,
+    post_alike,
     wallet_balance,
 )
 from fondaco.ledger.model import (
@@ -61,6 +62,7 @@ __all__ = [
     "open_account",
     "platform",
     "post",
+    "post_alike",
     "refund_in_flight_of",
     "seller_available_of",
     "seller_pending_of",

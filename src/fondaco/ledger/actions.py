@@ -62,6 +62,43 @@ async def post(
     return journal_id
 
 
+async def post_alike(
+    conn: Connection,
+    kind: str,
+    *,
+    actor: str,
+    journals: Sequence[tuple[str, str, int]],
+    debit: AccountRef,
+    credit: AccountRef,
+) -> None:
+    """Write several journals between the same two accounts in one statement, in the caller's transaction,
+    as `post` would one by one. `journals`: key, reference and minor units of each. What moves slots of hot
+    accounts in any order must be the only one of its kind at a time."""
+    keys, refs, amounts = (list(column) for column in zip(*journals, strict=True))
+    try:
+        await conn.execute(
+            """SELECT ledger.post($1, t.key, t.ref, $2, a.ids, ARRAY[t.amount, -t.amount])
+               FROM (SELECT ARRAY[ledger.open_account($3, $4, $5), ledger.open_account($6, $7, $8)] AS ids
+                     OFFSET 0) a,
+                 unnest($9::text[], $10::text[], $11::bigint[]) t(key, ref, amount)""",
+            kind,
+            actor,
+            debit.kind,
+            debit.owner,
+            debit.currency,
+            credit.kind,
+            credit.owner,
+            credit.currency,
+            keys,
+            refs,
+            amounts,
+        )
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "journal_other_content":  # type: ignore[attr-defined]
+            raise LedgerKeyReused() from None
+        raise
+
+
 async def open_account(conn: Connection, ref: AccountRef) -> int:
     """The account's id; opened when it is not there yet."""
     account_id: int = await conn.fetchval(

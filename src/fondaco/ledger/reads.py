@@ -85,7 +85,8 @@ async def statement(
     rows = await db.fetch(
         scope,
         _LINES
-        + "WHERE a.kind = $1 AND a.owner = $2 AND a.currency = $3 AND e.slot = 0 "
+        + "WHERE e.account_id = (SELECT id FROM ledger.account WHERE kind = $1 AND owner = $2 "
+        + "AND currency = $3) AND e.slot = 0 "
         + "AND ($4::bigint IS NULL OR e.version < $4) ORDER BY e.version DESC LIMIT $5",
         ref.kind,
         ref.owner,

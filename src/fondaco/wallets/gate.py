@@ -11,12 +11,13 @@ import structlog
 from fondaco import audit
 from fondaco.core.db import Connection, Record
 from fondaco.core.ids import parse_uuid
-from fondaco.core.queue import defer
 from fondaco.integrations.stripe_facts import PaymentFacts
-from fondaco.ledger import platform, post, wallet_of
+from fondaco.ledger import platform, post, post_alike, wallet_of
 from fondaco.wallets.model import Outcome, Settled
 
 log = structlog.get_logger()
+FEES_AT_ONCE = 100
+_FEES = 7302_03  # advisory lock: fees being booked
 PAID = ("SUCCEEDED", "PARTIALLY_REFUNDED", "REFUNDED")
 
 
@@ -154,16 +155,20 @@ async def _suspend(
 
 
 async def _fee_later(conn: Connection, facts: PaymentFacts) -> None:
-    """The fee is booked by a job of its own: two journals on the same hot account in one transaction
-    would lock its slots in any order."""
+    """The fee is noted here and booked soon after, many in one transaction: two journals on the same hot
+    account in this one would lock its slots in any order."""
     fee = facts.fee
     if fee is None or fee.amount <= 0:
         return
-    key = f"fee:{fee.transaction_id}"
-    if await conn.fetchval("SELECT EXISTS (SELECT 1 FROM ledger.journal WHERE idem = $1)", key):
-        return
-    args = {"key": key, "ref": f"funding:{facts.funding_ref}", "amount": fee.amount, "currency": fee.currency}
-    await defer(conn, "wallets.book_fee", args, queueing_lock=key)
+    await conn.execute(
+        """INSERT INTO wallets.fee_due (key, ref, amount, currency)
+           SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT 1 FROM ledger.journal WHERE idem = $1)
+           ON CONFLICT (key) DO NOTHING""",
+        f"fee:{fee.transaction_id}",
+        f"funding:{facts.funding_ref}",
+        fee.amount,
+        fee.currency,
+    )
 
 
 async def _unpaid(conn: Connection, row: Record | None, facts: PaymentFacts, livemode: bool) -> Settled:
@@ -219,3 +224,29 @@ async def book_fee(conn: Connection, key: str, ref: str, amount: int, currency: 
         actor="stripe",
         legs=[(platform("psp_fees", currency), amount), (platform("psp_clearing", currency), -amount)],
     )
+
+
+async def book_fees(conn: Connection) -> int:
+    """Book noted fees in the caller's transaction; returns how many. One such transaction at a time: each
+    moves several slots of the same two accounts."""
+    mine = await conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", _FEES)
+    if not mine:
+        return 0
+    rows = await conn.fetch(
+        """DELETE FROM wallets.fee_due WHERE key IN (SELECT key FROM wallets.fee_due ORDER BY key LIMIT $1)
+           RETURNING key, ref, amount, currency""",
+        FEES_AT_ONCE,
+    )
+    by_currency: dict[str, list[Record]] = {}
+    for row in rows:
+        by_currency.setdefault(row["currency"], []).append(row)
+    for currency, fees in by_currency.items():
+        await post_alike(
+            conn,
+            "provider_fee",
+            actor="stripe",
+            journals=[(row["key"], row["ref"], row["amount"]) for row in fees],
+            debit=platform("psp_fees", currency),
+            credit=platform("psp_clearing", currency),
+        )
+    return len(rows)

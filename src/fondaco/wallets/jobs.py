@@ -16,12 +16,18 @@ async def send_refund(parts: Parts, refund_id: str) -> None:
 
 
 async def book_fee(parts: Parts, key: str, ref: str, amount: int, currency: str) -> None:
-    """Book the provider's fee of one payment."""
+    """Book the provider's fee of one payment: a job that an earlier version left."""
 
     async def work(conn: Connection) -> None:
         await gate.book_fee(conn, key, ref, amount, currency)
 
     await parts.get(Database).run(SYSTEM, work)
+
+
+async def book_fees(parts: Parts) -> None:
+    """Book the fees that settled payments left to be booked."""
+    while await parts.get(Database).run(SYSTEM, gate.book_fees) == gate.FEES_AT_ONCE:
+        pass
 
 
 async def sweep_refunds(parts: Parts) -> None:
@@ -33,6 +39,7 @@ tasks: dict[str, Callable[..., Awaitable[Any]]] = {
     "wallets.send_refund": send_refund,
     "wallets.book_fee": book_fee,
 }
-periodic: list[tuple[str, int, Callable[[Parts], Awaitable[None]]]] = [
+periodic: list[tuple[str, float, Callable[[Parts], Awaitable[None]]]] = [
+    ("wallets.book_fees", 1.0, book_fees),
     ("wallets.sweep_refunds", 30, sweep_refunds),
 ]

@@ -30,6 +30,7 @@ CREATE TABLE wallets.funding (
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON wallets.funding
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('payment', 'state');
 CREATE INDEX funding_user ON wallets.funding (user_id, created_at DESC, id DESC);
+CREATE INDEX funding_newest ON wallets.funding (created_at DESC, id DESC);
 CREATE INDEX funding_group ON wallets.funding (group_id) WHERE group_id IS NOT NULL;
 CREATE INDEX funding_open ON wallets.funding (created_at) WHERE state IN ('CREATED', 'PROCESSING');
 
@@ -53,9 +54,21 @@ CREATE TABLE wallets.refund (
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON wallets.refund
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('refund', 'state');
 CREATE INDEX refund_funding ON wallets.refund (funding_id);
+CREATE INDEX refund_newest ON wallets.refund (created_at DESC, id DESC);
 CREATE INDEX refund_open ON wallets.refund (created_at)
   WHERE state IN ('REQUESTED', 'SENDING', 'UNKNOWN', 'PENDING');
 
 GRANT SELECT, INSERT, UPDATE ON wallets.funding, wallets.refund TO fondaco_app;
 SELECT core.wall('wallets.funding', 'user_id', '');
 SELECT core.wall('wallets.refund', 'user_id', '');
+
+-- Fees of the provider that are still to be booked: written with the payment's money, deleted with its journal.
+CREATE TABLE wallets.fee_due (
+  key      text PRIMARY KEY,                           -- 'fee:' and the balance transaction's id
+  ref      text NOT NULL,
+  amount   bigint NOT NULL CHECK (amount > 0),
+  currency char(3) NOT NULL,
+  noted_at timestamptz NOT NULL DEFAULT now()
+);
+GRANT SELECT, INSERT, DELETE ON wallets.fee_due TO fondaco_app;
+SELECT core.wall('wallets.fee_due', '', '');
