@@ -33,8 +33,8 @@ FROM generate_series(1, $2)
 EVENTS = """
 INSERT INTO inbox.event (provider, event_id, type, api_version, livemode, object_id, object_created, body,
                          source, state)
-SELECT 'stripe', 'evt_' || gen_random_uuid(), 'customer.created', 'v', false, 'cus', now(), '{}', 'webhook',
-       'RECEIVED' FROM generate_series(1, $1)
+SELECT 'stripe', 'evt_' || gen_random_uuid(), 'customer.created', 'v', false, 'cus_' || gen_random_uuid(),
+       now(), '{}', 'webhook', 'RECEIVED' FROM generate_series(1, $1)
 """
 OUR_WORDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from fondaco import checks
 from fondaco.api.answers import parts_of
+from fondaco.core import counting
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Database
 
@@ -32,7 +33,7 @@ SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
-WAITING = Gauge("fondaco_waiting", "Rows that await work.", ["what"], registry=PRESENT)
+WAITING = Gauge("fondaco_waiting", "Rows that await work, counted up to 10,000.", ["what"], registry=PRESENT)
 OLDEST = Gauge("fondaco_oldest_waiting_seconds", "Age of the oldest of them.", ["what"], registry=PRESENT)
 FAULTS = Gauge(
     "fondaco_check_faults", "Faults the checks have found and that are still there.", registry=PRESENT
@@ -47,23 +48,32 @@ FAILED = Gauge("fondaco_failed", "Rows a person must look at.", ["what"], regist
 
 _QUEUES = """
 SELECT 'jobs' AS what,
-       (SELECT count(*) FROM public.procrastinate_jobs WHERE status = 'todo') AS waiting,
+       (SELECT count(*) FROM (SELECT 1 FROM public.procrastinate_jobs WHERE status = 'todo'
+          LIMIT $1) t) AS waiting,
        (SELECT coalesce(extract(epoch FROM now() - min(e.at)), 0)::int
-        FROM public.procrastinate_jobs j JOIN public.procrastinate_events e ON e.job_id = j.id
-        WHERE j.status = 'todo' AND e.type = 'deferred') AS oldest,
-       (SELECT count(*) FROM public.procrastinate_jobs WHERE status = 'failed') AS failed
+        FROM (SELECT id FROM public.procrastinate_jobs WHERE status = 'todo' ORDER BY id LIMIT $1) j
+        JOIN public.procrastinate_events e ON e.job_id = j.id
+        WHERE e.type = 'deferred') AS oldest,
+       (SELECT count(*) FROM (SELECT 1 FROM public.procrastinate_jobs WHERE status = 'failed'
+          LIMIT $1) t) AS failed
 UNION ALL
 SELECT 'mails',
-       (SELECT count(*) FROM notifications.mail WHERE state IN ('QUEUED', 'FAILED')),
+       (SELECT count(*) FROM (SELECT 1 FROM notifications.mail WHERE state IN ('QUEUED', 'FAILED')
+          ORDER BY next_at LIMIT $1) t),
        (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::int
-        FROM notifications.mail WHERE state IN ('QUEUED', 'FAILED')),
-       (SELECT count(*) FROM notifications.mail WHERE state = 'UNDELIVERABLE')
+        FROM ((SELECT created_at FROM notifications.mail WHERE state = 'QUEUED'
+            ORDER BY created_at, id LIMIT 1)
+          UNION ALL (SELECT created_at FROM notifications.mail WHERE state = 'FAILED'
+            ORDER BY created_at, id LIMIT 1)) t),
+       (SELECT count(*) FROM (SELECT 1 FROM notifications.mail WHERE state = 'UNDELIVERABLE' LIMIT $1) t)
 UNION ALL
 SELECT 'provider_events',
-       (SELECT count(*) FROM inbox.event WHERE state NOT IN ('PROCESSED', 'IGNORED', 'DEAD')),
-       (SELECT coalesce(extract(epoch FROM now() - min(received_at)), 0)::int
-        FROM inbox.event WHERE state NOT IN ('PROCESSED', 'IGNORED', 'DEAD')),
-       (SELECT count(*) FROM inbox.event WHERE state = 'DEAD')
+       (SELECT count(*) FROM (SELECT 1 FROM inbox.event WHERE state NOT IN ('PROCESSED', 'IGNORED', 'DEAD')
+          ORDER BY next_at LIMIT $1) t),
+       (SELECT coalesce(extract(epoch FROM now() - min(t.received_at)), 0)::int
+        FROM (SELECT received_at FROM inbox.event WHERE state NOT IN ('PROCESSED', 'IGNORED', 'DEAD')
+          ORDER BY next_at LIMIT $1) t),
+       (SELECT count(*) FROM (SELECT 1 FROM inbox.event WHERE state = 'DEAD' LIMIT $1) t)
 """
 
 
@@ -107,7 +117,7 @@ def _seconds(route: str) -> Histogram:
 
 async def render(db: Database) -> bytes:
     """The present numbers in Prometheus' text format."""
-    for row in await db.fetch(SYSTEM, _QUEUES):
+    for row in await db.fetch(SYSTEM, _QUEUES, counting.MOST_WAITING):
         WAITING.labels(row["what"]).set(row["waiting"])
         OLDEST.labels(row["what"]).set(row["oldest"])
         FAILED.labels(row["what"]).set(row["failed"])

@@ -8,8 +8,9 @@ from fondaco.audit import record
 from fondaco.catalog import checks
 from fondaco.catalog.checks import Faults
 from fondaco.catalog.keyset import Keyset, checked_limit
-from fondaco.catalog.model import KINDS, Category, OwnListing, OwnListings
+from fondaco.catalog.model import KINDS, LISTING, Category, OwnListing, OwnListings
 from fondaco.catalog.pictures import reencode
+from fondaco.core import counting
 from fondaco.core.db import PUBLIC, Connection, Database, Record
 from fondaco.core.ids import uuid7
 from fondaco.core.pagination import Cursors
@@ -216,7 +217,10 @@ async def own_listings(
     start = OWN_SORTS[sort].start(cursors, cursor, args)
     async with db.transaction(viewer.as_seller) as conn:
         counts = await conn.fetch(
-            f"SELECT l.state, count(*) AS n {_FROM} WHERE {where} GROUP BY 1 ORDER BY 1", *facet_args
+            counting.by_state(
+                sorted(LISTING.states), "l.state", f"SELECT 1 FROM catalog.listing l WHERE {where}"
+            ),
+            *facet_args,
         )
         rows = await conn.fetch(
             f"""SELECT {_COLUMNS} {_FROM} WHERE {where}{where_states}{start.condition}

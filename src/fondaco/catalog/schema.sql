@@ -109,6 +109,9 @@ CREATE INDEX listing_category_popular ON catalog.listing (category, sold DESC, i
 CREATE INDEX listing_seller_popular ON catalog.listing (seller_id, sold DESC, id DESC) WHERE state = 'PUBLISHED';
 CREATE INDEX listing_seller ON catalog.listing (seller_id, created_at DESC, id DESC);
 CREATE INDEX listing_variant ON catalog.listing (variant_id);
+CREATE INDEX listing_made ON catalog.listing (created_at DESC, id DESC);
+CREATE INDEX listing_seller_state ON catalog.listing (seller_id, state);
+CREATE INDEX listing_offers ON catalog.listing (variant_id, in_stock DESC, price, id) WHERE state = 'PUBLISHED';
 CREATE INDEX listing_document ON catalog.listing USING gin (document);
 GRANT SELECT ON catalog.category TO fondaco_app;
 GRANT SELECT, INSERT ON catalog.product, catalog.variant TO fondaco_app;

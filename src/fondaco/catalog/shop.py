@@ -115,8 +115,11 @@ async def listing_page(db: Database, key: str, viewer: Viewer = GUEST) -> Listin
         if row is None:
             raise NotFound()
         offers = await conn.fetch(
-            f"""WITH shown AS MATERIALIZED (SELECT l.id {_FROM} WHERE v.product_id = $1 AND l.id <> $2
-                  ORDER BY l.in_stock DESC, l.price, l.id LIMIT 20)
+            f"""WITH shown AS MATERIALIZED (SELECT o.id FROM catalog.variant v CROSS JOIN LATERAL (
+                    SELECT l.id, l.in_stock, l.price FROM catalog.in_order l
+                    WHERE l.variant_id = v.id AND l.id <> $2
+                    ORDER BY l.in_stock DESC, l.price, l.id LIMIT 20) o
+                  WHERE v.product_id = $1 ORDER BY o.in_stock DESC, o.price, o.id LIMIT 20)
                 SELECT {_COLUMNS}, s.available {_FROM} JOIN shown ON shown.id = l.id {_LEFT}
                 ORDER BY l.in_stock DESC, l.price, l.id""",
             row["product_id"],

@@ -30,7 +30,7 @@ from fondaco.console.model import (
 from fondaco.console.money import list_fundings, list_refunds
 from fondaco.console.names import named, names_of
 from fondaco.console.orders import list_orders
-from fondaco.console.people import list_people, person
+from fondaco.console.people import list_people, person, person_row
 from fondaco.console.queues import delivery_latency, paid_per_day, queues
 from fondaco.console.stores import list_listings, list_sellers, listing_row, pause_listing, store_names
 from fondaco.console.timeline import funding_timeline, timeline
@@ -75,6 +75,7 @@ __all__ = [
     "paid_per_day",
     "pause_listing",
     "person",
+    "person_row",
     "queues",
     "store_names",
     "timeline",

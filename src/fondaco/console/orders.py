@@ -9,6 +9,7 @@ import msgspec
 
 from fondaco.catalog.keyset import Keyset, checked_limit
 from fondaco.console.model import OrderPage, OrderRow
+from fondaco.core import counting
 from fondaco.core.clock import now
 from fondaco.core.db import Database, Record
 from fondaco.core.pagination import Cursors
@@ -25,8 +26,10 @@ _ORDERS = {
     "old": Keyset("console-orders-old", _MADE, down=False),
     "total": Keyset("console-orders-total", (("total", "o.total", "bigint"), ("id", "o.id", "uuid"))),
 }
-_WHERE = """($1 = '' OR o.number ILIKE $1 OR g.number ILIKE $1 OR u.email ILIKE $1 OR EXISTS (
-    SELECT 1 FROM orders.order_line x WHERE x.order_id = o.id AND x.terms->>'title' ILIKE $1))
+_WHERE = """($1 = '' OR o.number ILIKE $1
+    OR EXISTS (SELECT 1 FROM orders.order_group x WHERE x.id = o.group_id AND x.number ILIKE $1)
+    OR EXISTS (SELECT 1 FROM identity.users x WHERE x.id = o.buyer_id AND x.email ILIKE $1)
+    OR EXISTS (SELECT 1 FROM orders.order_line x WHERE x.order_id = o.id AND x.terms->>'title' ILIKE $1))
   AND ($2::uuid[] IS NULL OR o.seller_id = ANY ($2))
   AND ($3::timestamptz IS NULL OR o.created_at >= $3) AND ($4::timestamptz IS NULL OR o.created_at < $4)
   AND ($5::uuid IS NULL OR o.buyer_id = $5)"""
@@ -71,9 +74,13 @@ async def list_orders(
     span = period(when) or (None, None)
     args: list[Any] = [pattern(q), list(sellers) or None, *span, buyer_id, list(states) or None]
     start = _ORDERS[sort if sort in _ORDERS else "new"].start(cursors, cursor, args)
+    counted = f"FROM orders.orders o WHERE {_WHERE}"
     async with db.transaction(viewer.as_staff) as conn:
         counts = await conn.fetch(
-            f"SELECT o.state, count(*) AS n {_FROM} WHERE {_WHERE} GROUP BY 1 ORDER BY 1", *args[:5]
+            counting.among_newest(f"SELECT o.state {counted}", "o.created_at DESC, o.id DESC")
+            if buyer_id
+            else counting.by_state(ORDER_STATES, "o.state", f"SELECT 1 {counted}"),
+            *args[:5],
         )
         rows = await conn.fetch(
             f"""SELECT o.id, o.number, g.number AS group_number, o.state, o.buyer_id, u.name AS buyer,

@@ -19,6 +19,7 @@ _NEWEST = Keyset("console-people", (("created_at", "u.created_at", "timestamptz"
 _COLUMNS = """u.id, u.email, u.name, u.country, u.email_verified_at IS NOT NULL AS verified, u.staff_role,
   (SELECT count(*) FROM identity.membership m WHERE m.user_id = u.id)::int AS stores,
   u.banned_at AS closed_at, u.created_at"""
+_ONE = f"SELECT {_COLUMNS}, u.totp_confirmed_at IS NOT NULL AS second_factor FROM identity.users u"
 
 
 async def list_people(
@@ -51,14 +52,18 @@ async def list_people(
     return start.page(rows, limit, _row)
 
 
+async def person_row(db: Database, viewer: Viewer, user_id: UUID) -> tuple[PersonRow, bool]:
+    """One user, and whether they have a second factor; raises NotFound."""
+    row = await db.fetchrow(viewer.as_staff, f"{_ONE} WHERE u.id = $1", user_id)
+    if row is None:
+        raise NotFound()
+    return _row(row), row["second_factor"]
+
+
 async def person(db: Database, viewer: Viewer, user_id: UUID, currency: str) -> Person:
     """One user with sessions, stores, wallet (in `currency`) and purchases; raises NotFound."""
     async with db.transaction(viewer.as_staff) as conn:
-        row = await conn.fetchrow(
-            f"""SELECT {_COLUMNS}, u.totp_confirmed_at IS NOT NULL AS second_factor
-                FROM identity.users u WHERE u.id = $1""",
-            user_id,
-        )
+        row = await conn.fetchrow(f"{_ONE} WHERE u.id = $1", user_id)
         if row is None:
             raise NotFound()
         sessions = await conn.fetchrow(

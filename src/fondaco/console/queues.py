@@ -6,12 +6,13 @@ from datetime import timedelta
 import msgspec
 
 from fondaco.console.model import DayFigures, Latency, Queue, may
+from fondaco.core import counting
 from fondaco.core.clock import now
 from fondaco.core.db import Connection, Database
 from fondaco.core.viewer import Viewer
 
 # Each: key, label, unit, what its count above zero means, its page, who sees it, and one row of
-# (n, oldest, due).
+# (n, oldest, due), counted up to $1.
 _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
     (
         "unpaid",
@@ -20,8 +21,9 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "wait",
         "/console/orders?state=PENDING_PAYMENT",
         "console.orders",
-        """SELECT count(*) AS n, min(created_at) AS oldest, min(expires_at) AS due FROM orders.orders
-           WHERE state = 'PENDING_PAYMENT'""",
+        """SELECT count(*) AS n, min(created_at) AS oldest, min(expires_at) AS due FROM (
+             SELECT created_at, expires_at FROM orders.orders WHERE state = 'PENDING_PAYMENT'
+             ORDER BY expires_at LIMIT $1) first""",
     ),
     (
         "events_waiting",
@@ -30,8 +32,11 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "wait",
         "/console/inbox?state=FAILED&state=DEFERRED",
         "console.inbox",
-        """SELECT count(*) AS n, min(received_at) AS oldest, min(next_at) AS due FROM inbox.event
-           WHERE state IN ('FAILED', 'DEFERRED')""",
+        """SELECT count(*) AS n, min(received_at) AS oldest, min(next_at) AS due FROM (
+             (SELECT received_at, next_at FROM inbox.event WHERE state = 'FAILED'
+              ORDER BY received_at, id LIMIT $1)
+             UNION ALL (SELECT received_at, next_at FROM inbox.event WHERE state = 'DEFERRED'
+              ORDER BY received_at, id LIMIT $1)) first""",
     ),
     (
         "events_dead",
@@ -40,8 +45,9 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "bad",
         "/console/inbox?state=DEAD",
         "console.inbox",
-        """SELECT count(*) AS n, min(received_at) AS oldest, NULL::timestamptz AS due FROM inbox.event
-           WHERE state = 'DEAD'""",
+        """SELECT count(*) AS n, min(received_at) AS oldest, NULL::timestamptz AS due FROM (
+             SELECT received_at FROM inbox.event WHERE state = 'DEAD'
+             ORDER BY received_at, id LIMIT $1) first""",
     ),
     (
         "mails_failed",
@@ -50,8 +56,9 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "wait",
         "/console/mails?state=FAILED",
         "console.mails",
-        """SELECT count(*) AS n, min(created_at) AS oldest, min(next_at) AS due FROM notifications.mail
-           WHERE state = 'FAILED'""",
+        """SELECT count(*) AS n, min(created_at) AS oldest, min(next_at) AS due FROM (
+             SELECT created_at, next_at FROM notifications.mail WHERE state = 'FAILED'
+             ORDER BY created_at, id LIMIT $1) first""",
     ),
     (
         "mails_undeliverable",
@@ -60,8 +67,9 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "bad",
         "/console/mails?state=UNDELIVERABLE",
         "console.mails",
-        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due FROM notifications.mail
-           WHERE state = 'UNDELIVERABLE'""",
+        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due FROM (
+             SELECT created_at FROM notifications.mail WHERE state = 'UNDELIVERABLE'
+             ORDER BY created_at, id LIMIT $1) first""",
     ),
     (
         "refunds_unknown",
@@ -70,8 +78,9 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "bad",
         "/console/refunds?state=UNKNOWN",
         "console.orders",
-        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due FROM wallets.refund
-           WHERE state = 'UNKNOWN'""",
+        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due FROM (
+             SELECT created_at FROM wallets.refund WHERE state = 'UNKNOWN'
+             ORDER BY created_at LIMIT $1) first""",
     ),
     (
         "refunds_pending",
@@ -80,8 +89,9 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "wait",
         "/console/refunds?state=PENDING&state=REQUESTED&state=SENDING",
         "console.orders",
-        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due FROM wallets.refund
-           WHERE state IN ('PENDING', 'REQUESTED', 'SENDING')""",
+        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due FROM (
+             SELECT created_at FROM wallets.refund WHERE state IN ('PENDING', 'REQUESTED', 'SENDING')
+             ORDER BY created_at LIMIT $1) first""",
     ),
     (
         "batches",
@@ -90,9 +100,9 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "wait",
         "/console/sellers",
         "console.see",
-        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due
-           FROM inventory.stock_batch WHERE state IN ('RECEIVED', 'IMPORTING')
-             AND created_at < now() - interval '5 minutes'""",
+        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due FROM (
+             SELECT created_at FROM inventory.stock_batch WHERE state IN ('RECEIVED', 'IMPORTING')
+               AND created_at < now() - interval '5 minutes' ORDER BY created_at LIMIT $1) first""",
     ),
     (
         "refusals",
@@ -102,7 +112,7 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "/console/inbox#refusals",
         "console.inbox",
         """SELECT coalesce(sum(n), 0)::bigint AS n, NULL::timestamptz AS oldest, NULL::timestamptz AS due
-           FROM inbox.refusal WHERE day = current_date""",
+           FROM inbox.refusal WHERE day = current_date AND $1 > 0""",
     ),
     (
         "unsealed",
@@ -115,7 +125,7 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
              SELECT e.at FROM audit.event e WHERE (e.xid, e.id) > (
                coalesce((SELECT last_xid FROM audit.block ORDER BY number DESC LIMIT 1), '0'::xid8),
                coalesce((SELECT last_id FROM audit.block ORDER BY number DESC LIMIT 1), 0))
-             ORDER BY e.xid, e.id LIMIT 1000) waiting""",
+             ORDER BY e.xid, e.id LIMIT $1) waiting""",
     ),
 )
 _SEALED_WITHIN = timedelta(minutes=5)  # blocks are sealed every minute
@@ -129,7 +139,7 @@ async def queues(db: Database, viewer: Viewer) -> list[Queue]:
         for key, label, unit, tone, href, permission, sql in _QUEUES:
             if not may(viewer, permission):
                 continue
-            row = await conn.fetchrow(sql)
+            row = await conn.fetchrow(sql, counting.MOST)
             assert row
             queue = Queue(
                 key=key,
@@ -161,8 +171,9 @@ def _judged(queue: Queue) -> Queue:
 async def _suspense(conn: Connection) -> list[Queue]:
     rows = await conn.fetch(
         """SELECT a.id, a.currency, sum(b.amount)::bigint AS amount,
-             (SELECT min(j.posted_at) FROM ledger.entry e JOIN ledger.journal j ON j.id = e.journal_id
-              WHERE e.account_id = a.id) AS oldest
+             (SELECT min(j.posted_at) FROM ledger.balance s
+              JOIN ledger.entry e ON e.account_id = a.id AND e.slot = s.slot AND e.version = 1
+              JOIN ledger.journal j ON j.id = e.journal_id WHERE s.account_id = a.id) AS oldest
            FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
            WHERE a.kind = 'suspense' GROUP BY a.id ORDER BY a.currency"""
     )

@@ -9,6 +9,7 @@ import msgspec
 from fondaco.audit import record
 from fondaco.catalog.keyset import Keyset, checked_limit
 from fondaco.console.model import ListingRow, SellerRow
+from fondaco.core import counting
 from fondaco.core.db import Connection, Database, Record
 from fondaco.core.pagination import Cursors, Page
 from fondaco.core.problem import Conflict, Invalid, NotFound
@@ -42,10 +43,12 @@ async def list_sellers(
     rows = await db.fetch(
         viewer.as_staff,
         f"""SELECT s.id, s.slug, s.name, s.state, s.country, s.support_email, s.commission_bps, s.created_at,
-              (SELECT count(*) FROM catalog.listing l WHERE l.seller_id = s.id AND l.state = 'PUBLISHED')::int
+              (SELECT count(*) FROM (SELECT 1 FROM catalog.listing l
+                 WHERE l.seller_id = s.id AND l.state = 'PUBLISHED' LIMIT {counting.MOST}) t)::int
                 AS listings,
-              (SELECT count(*) FROM orders.orders o WHERE o.seller_id = s.id AND o.paid_at IS NOT NULL
-                 AND o.created_at > now() - interval '30 days')::int AS orders
+              (SELECT count(*) FROM (SELECT 1 FROM orders.orders o WHERE o.seller_id = s.id
+                 AND o.paid_at IS NOT NULL AND o.created_at > now() - interval '30 days'
+                 ORDER BY o.created_at DESC, o.id DESC LIMIT {counting.MOST}) t)::int AS orders
             FROM sellers.seller s
             WHERE ($1 = '' OR s.name ILIKE $1 OR s.slug ILIKE $1 OR s.support_email ILIKE $1)
               AND ($2::text[] IS NULL OR s.state = ANY ($2)){start.condition}
@@ -56,12 +59,13 @@ async def list_sellers(
 
 
 async def store_names(db: Database, viewer: Viewer, limit: int = 50) -> list[tuple[UUID, str]]:
-    """The stores with most sales, by name: what lists can be narrowed to."""
+    """The stores that sell most of their best twenty listings, by name: what lists can be narrowed to."""
     rows = await db.fetch(
         viewer.as_staff,
         """SELECT id, name FROM (
-             SELECT s.id, s.name, (SELECT coalesce(sum(l.sold), 0) FROM catalog.listing l
-                                   WHERE l.seller_id = s.id) AS sold
+             SELECT s.id, s.name, (SELECT coalesce(sum(t.sold), 0) FROM (
+                 SELECT l.sold FROM catalog.listing l WHERE l.seller_id = s.id AND l.state = 'PUBLISHED'
+                 ORDER BY l.sold DESC, l.id DESC LIMIT 20) t) AS sold
              FROM sellers.seller s ORDER BY sold DESC, s.id LIMIT $1) best ORDER BY name, id""",
         limit,
     )

@@ -113,14 +113,16 @@ async def _goods(conn: Connection, order_ids: list[UUID]) -> Mapping[str, list[R
     granted = await conn.fetch(
         """SELECT e.line_id, e.title, e.delivered_at AS at, e.buyer_id, e.unit_id IS NULL AS article,
              count(*) AS n, count(e.revealed_at) AS revealed, count(e.revoked_at) AS revoked
-           FROM delivery.entitlement e WHERE e.order_id = ANY ($1)
+           FROM orders.order_line l JOIN delivery.entitlement e ON e.line_id = l.id
+           WHERE l.order_id = ANY ($1)
            GROUP BY e.line_id, e.title, e.delivered_at, e.buyer_id, 5 ORDER BY e.line_id""",
         order_ids,
     )
     reveals = await conn.fetch(
-        """SELECT r.at, r.ip, r.user_id, e.title, r.content_version, u.email FROM delivery.entitlement e
+        """SELECT r.at, r.ip, r.user_id, e.title, r.content_version, u.email FROM orders.order_line l
+           JOIN delivery.entitlement e ON e.line_id = l.id
            JOIN delivery.reveal r ON r.entitlement_id = e.id JOIN identity.users u ON u.id = r.user_id
-           WHERE e.order_id = ANY ($1) ORDER BY r.id LIMIT 200""",
+           WHERE l.order_id = ANY ($1) ORDER BY r.id LIMIT 200""",
         order_ids,
     )
     return {"units": units, "granted": granted, "reveals": reveals}

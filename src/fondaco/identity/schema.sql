@@ -18,6 +18,7 @@ CREATE TABLE identity.users (
   theme             text NOT NULL DEFAULT 'auto' CHECK (theme IN ('auto', 'light', 'dark')),
   created_at        timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX users_newest ON identity.users (created_at DESC, id DESC);
 
 CREATE TABLE identity.recovery_code (
   user_id   uuid NOT NULL REFERENCES identity.users,

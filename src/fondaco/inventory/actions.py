@@ -9,6 +9,7 @@ from uuid import UUID
 
 from fondaco.audit import record
 from fondaco.catalog.keyset import Keyset, checked_limit
+from fondaco.core import counting
 from fondaco.core.db import Connection, Database, Record, throttle
 from fondaco.core.ids import uuid7
 from fondaco.core.pagination import Cursors, Page
@@ -266,15 +267,18 @@ async def available(db: Database, viewer: Viewer, listing_ids: Sequence[UUID]) -
 
 
 async def low_stock(db: Database, viewer: Viewer, *, below: int = 10, limit: int = 50) -> list[LowStock]:
-    """The store's listings on sale with fewer than `below` free units or copies, the emptiest first."""
+    """The store's listings on sale with fewer than `below` free units or copies, the emptiest first.
+
+    Looked at are its `counting.MOST` best sold."""
     rows = await db.fetch(
         viewer.as_seller,
-        """SELECT l.id, l.title, u.n FROM catalog.listing l, LATERAL (
+        f"""SELECT l.id, l.title, u.n FROM (
+             SELECT l.id, l.title FROM catalog.listing l WHERE l.seller_id = $1 AND l.state = 'PUBLISHED'
+             ORDER BY l.sold DESC, l.id DESC LIMIT {counting.MOST}) l, LATERAL (
              SELECT coalesce((SELECT c.on_hand FROM inventory.counted c WHERE c.listing_id = l.id),
                (SELECT count(*)::int FROM (SELECT 1 FROM inventory.stock_unit u WHERE u.listing_id = l.id
                   AND u.seller_id = $1 AND u.state = 'AVAILABLE' LIMIT $2) few)) AS n) u
-           WHERE l.seller_id = $1 AND l.state = 'PUBLISHED' AND u.n < $2
-           ORDER BY u.n, l.title, l.id LIMIT $3""",
+           WHERE u.n < $2 ORDER BY u.n, l.title, l.id LIMIT $3""",
         viewer.seller(),
         below,
         limit,

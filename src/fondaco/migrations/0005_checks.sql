@@ -71,3 +71,15 @@ END $$;
 
 REVOKE ALL ON FUNCTION identity.resolve_sessions FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION identity.resolve_sessions TO fondaco_app;
+
+-- Pages and counts that read what they show and no more: each has the index of its order.
+CREATE INDEX listing_made ON catalog.listing (created_at DESC, id DESC);
+CREATE INDEX listing_seller_state ON catalog.listing (seller_id, state);
+CREATE INDEX listing_offers ON catalog.listing (variant_id, in_stock DESC, price, id) WHERE state = 'PUBLISHED';
+CREATE INDEX orders_seller_state ON orders.orders (seller_id, state, created_at DESC, id DESC);
+CREATE INDEX orders_state ON orders.orders (state, created_at DESC, id DESC);
+CREATE INDEX funding_newest ON wallets.funding (created_at DESC, id DESC);
+CREATE INDEX mail_state ON notifications.mail (state, created_at DESC, id DESC);
+CREATE INDEX event_state ON inbox.event (state, received_at DESC, id DESC);
+CREATE INDEX refund_newest ON wallets.refund (created_at DESC, id DESC);
+CREATE INDEX users_newest ON identity.users (created_at DESC, id DESC);

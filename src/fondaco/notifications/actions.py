@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from fondaco.audit import record
+from fondaco.core import counting
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.ids import uuid7
@@ -130,9 +131,9 @@ async def list_mails(
 
 
 async def count_mails(db: Database, viewer: Viewer) -> dict[str, int]:
-    """How many mails are in each state."""
+    """How many mails are in each state, up to `counting.MOST`."""
     rows = await db.fetch(
-        viewer.as_staff, "SELECT state, count(*) AS n FROM notifications.mail GROUP BY state"
+        viewer.as_staff, counting.by_state(STATES, "state", "SELECT 1 FROM notifications.mail WHERE true")
     )
     found = {r["state"]: int(r["n"]) for r in rows}
     return {state: found.get(state, 0) for state in STATES}

@@ -29,6 +29,7 @@ CREATE INDEX mail_due ON notifications.mail (next_at) WHERE state IN ('QUEUED', 
 CREATE INDEX mail_link ON notifications.mail (created_at) WHERE link_key IS NOT NULL;
 CREATE INDEX mail_ref ON notifications.mail (ref);
 CREATE INDEX mail_newest ON notifications.mail (created_at DESC, id DESC);
+CREATE INDEX mail_state ON notifications.mail (state, created_at DESC, id DESC);
 CREATE INDEX mail_recipient ON notifications.mail (recipient, created_at DESC);
 GRANT SELECT, INSERT, UPDATE ON notifications.mail TO fondaco_app;
 SELECT core.wall('notifications.mail', 'user_id', '');

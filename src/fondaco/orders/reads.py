@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from fondaco import wallets
 from fondaco.catalog.keyset import Keyset, checked_limit
+from fondaco.core import counting
 from fondaco.core.db import Connection, Database, Scope
 from fondaco.core.pagination import Cursors
 from fondaco.core.problem import NotFound
@@ -19,7 +20,7 @@ from fondaco.core.viewer import Viewer
 MinorUnits = Annotated[int, Meta(description="Minor units of `currency`.")]
 _NEWEST = Keyset("order-groups", (("created_at", "g.created_at", "timestamptz"), ("id", "g.id", "uuid")))
 # The state of a group: that of its order which is least far.
-_LEAST_FAR = ("PENDING_PAYMENT", "DELIVERED", "COMPLETED", "REFUNDED", "EXPIRED", "CANCELLED")
+STATES = ("PENDING_PAYMENT", "DELIVERED", "COMPLETED", "REFUNDED", "EXPIRED", "CANCELLED")
 
 
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,10 +105,10 @@ class GroupPage(msgspec.Struct, frozen=True):
     states: Annotated[dict[str, int], Meta(description="Orders per state, for the same search.")]
 
 
-_MATCH = """EXISTS (SELECT 1 FROM orders.orders o WHERE o.group_id = g.id
+_MATCH = """($2 = '' AND $3::text[] IS NULL OR EXISTS (SELECT 1 FROM orders.orders o WHERE o.group_id = g.id
   AND ($2 = '' OR o.number ILIKE $2 OR g.number ILIKE $2 OR EXISTS (
     SELECT 1 FROM orders.order_line l WHERE l.order_id = o.id AND l.terms->>'title' ILIKE $2))
-  AND ($3::text[] IS NULL OR o.state = ANY ($3)))"""
+  AND ($3::text[] IS NULL OR o.state = ANY ($3))))"""
 
 
 async def own_groups(
@@ -125,12 +126,15 @@ async def own_groups(
     start = _NEWEST.start(cursors, cursor, args)
     async with db.transaction(viewer.as_user) as conn:
         counts = await conn.fetch(
-            """SELECT o.state, count(*) AS n FROM orders.orders o
-               JOIN orders.order_group g ON g.id = o.group_id WHERE o.buyer_id = $1
-                 AND ($2 = '' OR o.number ILIKE $2 OR g.number ILIKE $2 OR EXISTS (
-                   SELECT 1 FROM orders.order_line l
-                   WHERE l.order_id = o.id AND l.terms->>'title' ILIKE $2))
-               GROUP BY 1 ORDER BY 1""",
+            counting.among_newest(
+                """SELECT o.state FROM orders.orders o WHERE o.buyer_id = $1
+                     AND ($2 = '' OR o.number ILIKE $2
+                       OR EXISTS (SELECT 1 FROM orders.order_group g
+                                  WHERE g.id = o.group_id AND g.number ILIKE $2)
+                       OR EXISTS (SELECT 1 FROM orders.order_line l
+                                  WHERE l.order_id = o.id AND l.terms->>'title' ILIKE $2))""",
+                "o.created_at DESC, o.id DESC",
+            ),
             *args[:2],
         )
         rows = await conn.fetch(
@@ -212,7 +216,7 @@ async def _groups(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, OrderGrou
             id=row["id"],
             number=row["number"],
             buyer_id=row["buyer_id"],
-            state=min((o.state for o in by_group[row["id"]]), key=_LEAST_FAR.index),
+            state=min((o.state for o in by_group[row["id"]]), key=STATES.index),
             pay_with=row["funding_policy"],
             total=row["total"],
             currency=row["currency"],

@@ -12,12 +12,13 @@ import msgspec
 from msgspec import Meta
 
 from fondaco.catalog.keyset import Keyset, checked_limit
+from fondaco.core import counting
 from fondaco.core.clock import now
 from fondaco.core.db import Connection, Database, Record
 from fondaco.core.pagination import Cursors
 from fondaco.core.problem import Invalid, NotFound
 from fondaco.core.viewer import Viewer
-from fondaco.orders.reads import MinorUnits, pattern
+from fondaco.orders.reads import STATES, MinorUnits, pattern
 
 _NEWEST = Keyset("seller-orders", (("created_at", "o.created_at", "timestamptz"), ("id", "o.id", "uuid")))
 MAX_DAYS = 366
@@ -121,8 +122,7 @@ async def seller_orders(
     start = _NEWEST.start(cursors, cursor, args)
     async with db.transaction(viewer.as_seller) as conn:
         counts = await conn.fetch(
-            f"SELECT o.state, count(*) AS n FROM orders.orders o WHERE {_SEARCH} GROUP BY 1 ORDER BY 1",
-            *args[:2],
+            counting.by_state(STATES, "o.state", f"SELECT 1 {_FROM} WHERE {_SEARCH}"), *args[:2]
         )
         rows = await conn.fetch(
             f"""SELECT {_COLUMNS} {_FROM} WHERE {_SEARCH}

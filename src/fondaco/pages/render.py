@@ -22,6 +22,7 @@ from babel.numbers import format_currency, format_decimal
 from markupsafe import Markup, escape
 
 from fondaco.core import clock
+from fondaco.core.counting import AtLeast
 from fondaco.core.money import Money
 from fondaco.pages import charts, covers
 from fondaco.pages.icons import icon
@@ -161,8 +162,8 @@ def format_money(amount_minor: int, currency: str, signed: bool = False) -> str:
 
 
 def number(value: int) -> str:
-    """12345 -> "12,345"."""
-    return format_decimal(value, locale=LOCALE)
+    """12345 -> "12,345", and with a + when it is AtLeast so many."""
+    return format_decimal(int(value), locale=LOCALE) + ("+" if isinstance(value, AtLeast) else "")
 
 
 def plural(count: int, one: str, many: str = "") -> str:

@@ -9,6 +9,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from fondaco import catalog, delivery
+from fondaco.core import counting
 from fondaco.core.problem import NotFound, Problem
 from fondaco.core.web import Call
 from fondaco.delivery import Entitlement, EntitlementPage
@@ -76,15 +77,15 @@ async def library(request: Call) -> Response[Any]:
         limit=query.size,
         cursor=query.after or query.before or None,
     )
+    counts = counting.shown(found.states, newest=True)
     facet = Facet(
         "key",
         "State",
         [
-            FacetValue("new", "Not shown yet", found.states["new"]),
-            FacetValue("revealed", "Shown", found.states["revealed"]),
+            FacetValue("new", "Not shown yet", counts["new"]),
+            FacetValue("revealed", "Shown", counts["revealed"]),
         ],
     )
-    total = sum(n for state, n in found.states.items() if len(chosen) != 1 or state in chosen)
     return await page(
         request,
         "account/library.html",
@@ -94,7 +95,7 @@ async def library(request: Call) -> Response[Any]:
         items=[shelved(one) for one in found.items],
         next_cursor=found.next,
         previous_cursor=found.previous,
-        total=total,
+        total=counting.total(counts, chosen),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from litestar import Response, get, post
 
 from fondaco import console
+from fondaco.core import counting
 from fondaco.core.problem import Problem
 from fondaco.core.web import Call
 from fondaco.pages.charts import Series
@@ -37,6 +38,7 @@ async def home(request: Call) -> Response[str]:
         "home.html",
         here=HOME,
         queues=await console.queues(db, viewer),
+        most=counting.MOST,
         labels=[f"{d.day.day} {d.day:%b}" for d in days],
         orders=[Series("Orders paid", [d.orders for d in days])],
         sales=[Series("Sales", [d.total for d in days])],

@@ -7,6 +7,7 @@ from litestar.params import FromPath
 
 from fondaco import console, orders
 from fondaco.console.orders import ORDER_STATES, PERIODS, SORTS, period
+from fondaco.core import counting
 from fondaco.core.problem import NotFound, Problem
 from fondaco.core.web import Call
 from fondaco.integrations.stripe import StripeGateway
@@ -65,7 +66,7 @@ async def list_orders(request: Call) -> Response[str]:
         rows=found.items,
         next=found.next,
         previous=found.previous,
-        total=sum(n for s, n in found.states.items() if not chosen or s in chosen),
+        total=counting.total(counting.shown(found.states), chosen),
         facets=[
             states_facet(ORDER_STATES, "order", found.states),
             await sellers_facet(request, query),

@@ -8,6 +8,7 @@ from litestar import Response
 
 from fondaco import console
 from fondaco.console import may
+from fondaco.core import counting
 from fondaco.core.ids import parse_uuid
 from fondaco.core.problem import Problem
 from fondaco.core.web import Call
@@ -115,8 +116,9 @@ def states_facet(
     states: Iterable[str], machine: str, counts: Mapping[str, int] | None = None, label: str = "State"
 ) -> Facet:
     """The states of a machine as chips, in people's words."""
+    told = counting.shown(counts or {})
     values = [
-        FacetValue(s, state_mark(s, machine).words, None if counts is None else counts.get(s, 0))
+        FacetValue(s, state_mark(s, machine).words, None if counts is None else told.get(s, 0))
         for s in states
     ]
     return Facet("state", label, values)

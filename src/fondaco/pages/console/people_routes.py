@@ -102,15 +102,15 @@ async def one_person(request: Call, user_id: FromPath[UUID]) -> Response[str]:
 
 @get("/console/people/{user_id:uuid}/role", permit="console.roles", include_in_schema=False)
 async def ask_role(request: Call, user_id: FromPath[UUID]) -> Response[Any]:
-    found = await console.person(request.db, request.viewer, user_id, request.settings.currency)
+    person, second_factor = await console.person_row(request.db, request.viewer, user_id)
     role = request.query_params.get("role", "")
-    email, page = found.row.email, f"{LIST}/{user_id}"
-    if role == (found.row.staff_role or ""):
+    email, page = person.email, f"{LIST}/{user_id}"
+    if role == (person.staff_role or ""):
         return see_other(request, page, said=("wait", "That is their role already."))
     if role and role not in STAFF_ROLES:
         raise NotFound()
     text = f"{email} then {_MEANING[role]}." if role else f"{email} then no longer sees the console."
-    need = " They need a second factor to get in." if role and not found.second_factor else ""
+    need = " They need a second factor to get in." if role and not second_factor else ""
     return await confirm(
         request,
         heading=f"Give {email} the role {ROLE_WORDS[role]}?" if role else f"Take the staff role of {email}?",
@@ -139,8 +139,8 @@ async def give_role(request: Call, user_id: FromPath[UUID]) -> Response[Any]:
 
 @get("/console/people/{user_id:uuid}/{act:str}", permit="console.roles", include_in_schema=False)
 async def ask_account(request: Call, user_id: FromPath[UUID], act: FromPath[str]) -> Response[Any]:
-    found = await console.person(request.db, request.viewer, user_id, request.settings.currency)
-    email, page = found.row.email, f"{LIST}/{user_id}"
+    person, _ = await console.person_row(request.db, request.viewer, user_id)
+    email, page = person.email, f"{LIST}/{user_id}"
     if act == "close":
         heading, label = f"Close the account of {email}?", "Close the account"
         text = "Their sessions end at once and they cannot sign in. What they bought and hold stays theirs."

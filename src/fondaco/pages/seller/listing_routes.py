@@ -7,6 +7,7 @@ from litestar import Response, get, post
 from fondaco import catalog, inventory
 from fondaco.catalog import OWN_SORTS
 from fondaco.catalog.model import MAX_PRICE
+from fondaco.core import counting
 from fondaco.core.problem import Problem
 from fondaco.core.web import Call
 from fondaco.pages.context import form_faults, form_status, see_other
@@ -56,7 +57,7 @@ async def listings(request: Call) -> Response[Any]:
         cursor=query.after or query.before or None,
     )
     free = await inventory.available(request.db, request.viewer, [row.id for row in found.items])
-    chosen = query.values("state")
+    counts = counting.shown(found.states)
     views = await saved_views(request, SPEC)
     return await desk(
         request,
@@ -67,8 +68,8 @@ async def listings(request: Call) -> Response[Any]:
         rows=[(row, free[row.id]) for row in found.items],
         next_cursor=found.next,
         previous_cursor=found.previous,
-        total=sum(n for state, n in found.states.items() if not chosen or state in chosen),
-        facets=_facets(found.states),
+        total=counting.total(counts, query.values("state")),
+        facets=_facets(counts),
         saved=[*_OWN_VIEWS, *(view for _, view in views)],
         mine=views,
         writable=can(request.viewer, "catalog.write"),

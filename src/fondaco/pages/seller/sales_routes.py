@@ -8,6 +8,7 @@ from litestar import Response, get
 from litestar.params import FromPath
 
 from fondaco import catalog, ledger, orders
+from fondaco.core import counting
 from fondaco.core.ids import parse_uuid
 from fondaco.core.problem import NotFound
 from fondaco.core.web import Call
@@ -48,9 +49,9 @@ async def order_list(request: Call) -> Response[Any]:
         limit=query.size,
         cursor=query.after or query.before or None,
     )
-    counts = [FacetValue(s, state_mark(s).words, found.states.get(s, 0)) for s in STATES]
+    states = counting.shown(found.states)
+    counts = [FacetValue(s, state_mark(s).words, states.get(s, 0)) for s in STATES]
     views = await saved_views(request, SPEC)
-    total = sum(n for state, n in found.states.items() if not chosen or state in chosen)
     return await desk(
         request,
         "seller/orders.html",
@@ -60,7 +61,7 @@ async def order_list(request: Call) -> Response[Any]:
         rows=found.items,
         next_cursor=found.next,
         previous_cursor=found.previous,
-        total=None if listing else total,
+        total=None if listing else counting.total(states, chosen),
         facets=[Facet("state", "State", counts), *([listing] if listing else [])],
         saved=[SavedView("Delivered", f"{ORDERS}?state=DELIVERED"), *(view for _, view in views)],
         mine=views,

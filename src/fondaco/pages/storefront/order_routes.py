@@ -12,6 +12,7 @@ from litestar.response import Redirect, ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from fondaco import catalog, inbox, orders
+from fondaco.core import counting
 from fondaco.core.pagination import BadCursor
 from fondaco.core.problem import NotFound, Problem
 from fondaco.core.web import Call
@@ -47,7 +48,8 @@ async def index(request: Call) -> Response[Any]:
         )
     except BadCursor:
         return see_other(request, query.with_(sort=query.sort).url())
-    values = [FacetValue(s, state_mark(s).words, found.states[s]) for s in STATES if s in found.states]
+    counts = counting.shown(found.states, newest=True)
+    values = [FacetValue(s, state_mark(s).words, counts[s]) for s in STATES if s in counts]
     return await page(
         request,
         "storefront/orders.html",
