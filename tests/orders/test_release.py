@@ -23,7 +23,7 @@ from fondaco.orders import (
     seller_sales,
 )
 from fondaco.orders.combiner import Combiner
-from fondaco.orders.jobs import count_sold, mature_due, release_due
+from fondaco.orders.jobs import count_sold, mature_due, recount_sold, release_due
 from fondaco.orders.model import NotDelivered
 from tests.support.money import amount_on, give_money, journals, make_buyer
 from tests.support.shop import Shop, books, make_listing, make_shop, place, purchase, states, whole
@@ -128,6 +128,31 @@ async def test_sold_counts_what_was_delivered(db: Database, parts: Parts) -> Non
     await place(db, await make_buyer(db), shop.wish())
     await count_sold(parts)
     assert await db.fetchval(SYSTEM, "SELECT sold FROM catalog.listing WHERE id = $1", shop.listing_id) == 5
+
+
+async def test_the_minutes_count_goes_on_from_what_was_counted(
+    db: Database, parts: Parts, owner: asyncpg.Connection
+) -> None:
+    shop = await make_shop(db, stock=9)
+
+    async def shown() -> int:
+        return await db.fetchval(SYSTEM, "SELECT sold FROM catalog.listing WHERE id = $1", shop.listing_id)
+
+    await sold(db, shop, 2)
+    await owner.execute("UPDATE orders.order_line SET delivered_at = delivered_at - interval '1 hour'")
+    await sold(db, shop, 3)
+    await count_sold(parts)
+    assert await shown() == 5
+    assert await owner.fetchval("SELECT n FROM orders.sold_base") == 2
+    # What is in the base is not looked at again, until the day's count adds up everything.
+    await owner.execute("UPDATE orders.sold_base SET n = 100")
+    await sold(db, shop, 1)
+    await count_sold(parts)
+    assert await shown() == 104
+    await owner.execute("UPDATE orders.order_line SET delivered_at = delivered_at - interval '1 hour'")
+    await recount_sold(parts)
+    assert await shown() == 6
+    assert await owner.fetchval("SELECT n FROM orders.sold_base") == 6
 
 
 async def test_a_seller_reads_orders_sales_and_money(db: Database, owner: asyncpg.Connection) -> None:

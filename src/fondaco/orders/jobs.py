@@ -58,27 +58,40 @@ async def _drain(db: Database, sql: str, limit: int) -> None:
 
 async def count_sold(parts: Parts) -> None:
     """Set `listing.sold` of what was sold lately to the units delivered. It ranks, it never pays."""
-    await _count(parts.get(Database), timedelta(minutes=10))
+    await _count(parts.get(Database), timedelta(minutes=10), afresh=False)
 
 
 async def recount_sold(parts: Parts) -> None:
-    """The same for everything sold in the last year, in case a minute was missed."""
-    await _count(parts.get(Database), timedelta(days=365))
+    """The same for everything sold in the last year, added up afresh, in case a minute was missed."""
+    await _count(parts.get(Database), timedelta(days=365), afresh=True)
 
 
-async def _count(db: Database, since: timedelta) -> None:
+async def _count(db: Database, since: timedelta, *, afresh: bool) -> None:
+    """What is older than ten minutes is added to orders.sold_base once: no purchase is under way so long."""
     await db.execute(
         SYSTEM,
         """WITH lately AS MATERIALIZED (
              SELECT DISTINCT listing_id FROM orders.order_line WHERE delivered_at >= now() - $1::interval),
-           counted AS (
-             SELECT l.listing_id, sum(l.quantity) AS n FROM orders.order_line l JOIN lately USING (listing_id)
-             WHERE l.delivery_state = 'DELIVERED' GROUP BY 1)
+           counted AS MATERIALIZED (
+             SELECT k.listing_id, e.edge, coalesce(b.n, 0) + s.before AS n, s.after
+             FROM lately k LEFT JOIN orders.sold_base b ON b.listing_id = k.listing_id AND NOT $2
+             CROSS JOIN LATERAL (SELECT greatest(b.up_to, now() - interval '10 minutes') AS edge) e
+             CROSS JOIN LATERAL (
+               SELECT coalesce(sum(l.quantity) FILTER (WHERE l.delivered_at < e.edge), 0) AS before,
+                 coalesce(sum(l.quantity) FILTER (WHERE l.delivered_at >= e.edge), 0) AS after
+               FROM orders.order_line l WHERE l.listing_id = k.listing_id AND l.delivery_state = 'DELIVERED'
+                 AND l.delivered_at >= coalesce(b.up_to, '-infinity')) s),
+           kept AS (
+             INSERT INTO orders.sold_base AS b (listing_id, n, up_to)
+             SELECT listing_id, n, edge FROM counted ORDER BY listing_id
+             ON CONFLICT (listing_id) DO UPDATE SET n = excluded.n, up_to = excluded.up_to
+               WHERE b.up_to < excluded.up_to)
            UPDATE catalog.listing g SET sold = c.n FROM (
-             SELECT g.id, c.n FROM catalog.listing g JOIN counted c ON c.listing_id = g.id
-             WHERE g.sold <> c.n ORDER BY g.id FOR NO KEY UPDATE OF g SKIP LOCKED) c
+             SELECT g.id, c.n + c.after AS n FROM catalog.listing g JOIN counted c ON c.listing_id = g.id
+             WHERE g.sold <> c.n + c.after ORDER BY g.id FOR NO KEY UPDATE OF g SKIP LOCKED) c
            WHERE g.id = c.id""",
         since,
+        afresh,
     )
 
 

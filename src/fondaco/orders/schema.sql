@@ -90,7 +90,7 @@ CREATE TRIGGER delivery_machine BEFORE INSERT OR UPDATE OF delivery_state ON ord
 CREATE TRIGGER escrow_machine BEFORE INSERT OR UPDATE OF escrow_state ON orders.order_line
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('escrow', 'escrow_state');
 CREATE INDEX order_line_order ON orders.order_line (order_id);
-CREATE INDEX order_line_listing ON orders.order_line (listing_id);
+CREATE INDEX order_line_listing ON orders.order_line (listing_id, delivered_at);
 CREATE INDEX order_line_due ON orders.order_line (release_at) WHERE escrow_state = 'HELD';
 CREATE INDEX order_line_maturing ON orders.order_line (matures_at) WHERE escrow_state = 'RELEASED' AND matured_at IS NULL;
 CREATE INDEX order_line_sales ON orders.order_line (seller_id, delivered_at) WHERE delivered_at IS NOT NULL;
@@ -108,6 +108,15 @@ GRANT SELECT ON orders.order_group, orders.orders, orders.order_line TO fondaco_
 SELECT core.wall('orders.order_group', 'buyer_id', '');
 SELECT core.wall('orders.orders', 'buyer_id', 'seller_id');
 SELECT core.wall('orders.order_line', 'buyer_id', 'seller_id');
+
+-- What was sold of a listing up to a moment, so that the minute's count need not add up all there ever was.
+CREATE TABLE orders.sold_base (
+  listing_id uuid PRIMARY KEY REFERENCES catalog.listing,
+  n          bigint NOT NULL,
+  up_to      timestamptz NOT NULL                      -- lines delivered before this are in n
+) WITH (fillfactor = 80);
+GRANT SELECT, INSERT, UPDATE ON orders.sold_base TO fondaco_app;
+SELECT core.wall('orders.sold_base', '', '');
 
 -- ---------------------------------------------------------------------------------------------------
 -- Buying. One call takes an array of purchases and answers one row each, in order of arrival. A purchase
