@@ -141,7 +141,7 @@ async def test_a_confirmed_quote_buys_exactly_that(db: Database, parts: Parts) -
     assert (group.total, group.state) == (4998, "DELIVERED")
     assert len(group.orders[0].lines[0].entitlements) == 2
     assert await count_in_cart(db, user) == 0  # what was bought left the cart
-    again = await checkout(parts, user, pay_with="wallet", idem="a", fingerprint=seen.fingerprint)
+    again = await checkout(parts, user, pay_with="wallet", idem="a", fingerprint=refused.value.extra["quote"])
     assert again.group_id == placed.group_id
     await whole(db)
 

@@ -10,13 +10,14 @@ never gets what was before it.
 import asyncio
 import hashlib
 import math
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -27,7 +28,7 @@ from fondaco.core.gather import Gather
 
 T = TypeVar("T")
 MOST_BYTES = 64 << 20
-_EXTRA = 1000  # bytes an answer costs beside its own
+_EXTRA = 1000  # bytes an answer costs at least beside its own
 _LOOK = """SELECT (SELECT coalesce(sum(n), 0) FROM catalog.epoch) || '@' ||
     extract(epoch FROM pg_postmaster_start_time()) AS epoch,
   ARRAY(SELECT available FROM inventory.left_of($1)) AS left"""
@@ -50,6 +51,7 @@ class _Entry:
     made: Made[Any]
     epoch: str
     at: float  # time.monotonic() before it was looked at
+    size: int  # bytes, with its key: what visitors ask for decides how long a key is
 
 
 class Kept:
@@ -117,7 +119,7 @@ class Kept:
         try:
             made = await make(old.made.value if old else None)
             self.made += 1
-            self._keep(key, _Entry(made, epoch, at))
+            self._keep(key, _Entry(made, epoch, at, made.size + max(_EXTRA, _weight(key))))
             return made.value
         finally:
             done.set_result(None)
@@ -126,14 +128,14 @@ class Kept:
 
     def _keep(self, key: Hashable, entry: _Entry) -> None:
         if key in self._entries:
-            self.size -= self._entries.pop(key).made.size + _EXTRA
-        if entry.made.size + _EXTRA > self._most // 4:
+            self.size -= self._entries.pop(key).size
+        if entry.size > self._most // 4:
             return
         self._entries[key] = entry
-        self.size += entry.made.size + _EXTRA
+        self.size += entry.size
         while self.size > self._most:
             _, gone = self._entries.popitem(last=False)
-            self.size -= gone.made.size + _EXTRA
+            self.size -= gone.size
 
     async def _look(self, db: Database, listings: tuple[UUID, ...]) -> tuple[str, tuple[int, ...]]:
         if self._looks is None or self._looks[0] is not db:
@@ -149,6 +151,12 @@ async def _looked(db: Database, pages: Sequence[tuple[UUID, ...]]) -> list[tuple
     assert row
     left: dict[UUID, int] = dict(zip(listings, row["left"], strict=True))
     return [(row["epoch"], tuple(left[listing] for listing in page)) for page in pages]
+
+
+def _weight(key: Any) -> int:
+    if isinstance(key, tuple):
+        return 60 + sum(map(_weight, cast(tuple[Any, ...], key)))
+    return sys.getsizeof(key)
 
 
 def made_of(value: T, size: int, cards: Iterable[Card], good_for_s: float = math.inf) -> Made[T]:

@@ -106,9 +106,7 @@ async def checkout(
         viewer.user()
         shown, before = await present(db, viewer, wishes or None, idem=idem)
         if before:
-            if not await _is_of(
-                db, viewer, before, pay_with=pay_with, wishes=wishes, fingerprint=fingerprint
-            ):
+            if not await _is_of(db, viewer, before, wishes, fingerprint):
                 raise PurchaseKeyReused()
             return await _resume(parts, viewer, before)
         asked, currency = confirmed(shown, fingerprint), shown.currency
@@ -142,15 +140,9 @@ async def bought_before(db: Database, viewer: Viewer, idem: str) -> UUID | None:
 
 
 async def _is_of(
-    db: Database,
-    viewer: Viewer,
-    group_id: UUID,
-    *,
-    pay_with: str,
-    wishes: Sequence[Wish] | None,
-    fingerprint: str,
+    db: Database, viewer: Viewer, group_id: UUID, wishes: Sequence[Wish] | None, fingerprint: str
 ) -> bool:
-    """Whether the viewer's group is a purchase of what that quote showed, paid so."""
+    """Whether the viewer's group is a purchase of what that quote showed."""
     rows = await db.fetch(
         viewer.as_user,
         """SELECT l.listing_id, l.quantity, l.unit_price, (l.terms->>'price_version')::int AS price_version,
@@ -165,9 +157,7 @@ async def _is_of(
     }:
         return False
     bought = [(r["listing_id"], r["quantity"], r["unit_price"], r["price_version"]) for r in rows]
-    return rows[0]["funding_policy"] == pay_with and fingerprint == fingerprint_of(
-        bought, rows[0]["currency"]
-    )
+    return fingerprint == fingerprint_of(bought, rows[0]["currency"])
 
 
 async def _resume(parts: Parts, viewer: Viewer, group_id: UUID) -> Placed:

@@ -122,17 +122,17 @@ async def present(
     """
     lines = None if wishes is None else [wish.wire() for wish in merge(wishes)]
     if not lines and idem is None and (wishes is not None or not (viewer.user_id or guest)):
-        return _told([], viewer, known=False), None
+        return quote_told([], viewer, known=False), None
     key = idem if idem and idem.isprintable() else None  # no other was ever bought with
     hashed = token_hash(guest) if guest and not viewer.user_id else None
     rows = await db.gathered(_QUOTED, viewer.user_id, hashed, viewer.country, key, lines)
     found = [row for row in rows if row["listing_id"]]
     # What was chosen from the shop before keeps its name when it left.
-    return _told(found, viewer, known=wishes is None), rows[0]["before"]
+    return quote_told(found, viewer, known=wishes is None), rows[0]["before"]
 
 
-def _told(rows: Sequence[Record], viewer: Viewer, *, known: bool) -> Quote:
-    """`known`: a line that left the shop keeps its name."""
+def quote_told(rows: Sequence[Record], viewer: Viewer, *, known: bool) -> Quote:
+    """The quote of the rows of one question. `known`: a line that left the shop keeps its name."""
     first = next((row for row in rows if row["for_sale"]), None)
     currency: str = first["currency"] if first else ""
     lines = [_line(row, viewer.country, currency, known) for row in rows]

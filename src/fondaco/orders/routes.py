@@ -178,6 +178,8 @@ async def place_order(request: Call, data: JSONBody[NewOrder]) -> Response[Place
     )
     if data.pay_with == "card":
         group = await orders.own_order_group(request.db, request.viewer, placed.group_id)
+        if group.pay_with != "card":  # the key was that of a purchase from the wallet
+            raise PurchaseKeyReused()
         return Response(PlacedOrder(order=group, checkout_url=placed.checkout_url))
     try:
         group = await orders.as_bought(request.db, request.viewer, placed.group_id)
