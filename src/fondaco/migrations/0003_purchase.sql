@@ -763,19 +763,22 @@ BEGIN
     ORDER BY k.n, o.id, l.id;
 END $$;
 
+-- A line of a quote; of one that was just put into a cart, also why not (`fault`) and how many one order may have.
+CREATE TYPE orders.quoted_line AS (
+  n bigint, before uuid, listing_id uuid, quantity int, seen_price bigint, seen_version int, slug text, title text,
+  seller_id uuid, platform text, region text, edition text, cover text, max_per_order int, price bigint,
+  price_version int, currency text, seller text, seller_slug text, for_sale boolean, own boolean, fits boolean,
+  free bigint, wallet bigint, fault text, most int);
+
 -- What purchases would cost now, asked together: a row per line in order, `n` the place of the question; a row
 -- without a listing when there is none. p_wishes: for each question the lines {listing, quantity, price and/or
 -- price_version as seen}, or null: the cart, of the user, or of the guest whose cookie has that hash. `before`:
 -- the group that user bought with that key. `wallet`: what the user's wallet of the line's currency holds.
 -- Whatever it is, it is read here at one moment; a cart and a wallet are told to whom they belong only.
 CREATE FUNCTION orders.quoted(p_users uuid[], p_guests bytea[], p_countries text[], p_idems text[], p_wishes jsonb)
-RETURNS TABLE (
-  n bigint, before uuid, listing_id uuid, quantity int, seen_price bigint, seen_version int, slug text, title text,
-  seller_id uuid, platform text, region text, edition text, cover text, max_per_order int, price bigint,
-  price_version int, currency text, seller text, seller_slug text, for_sale boolean, own boolean, fits boolean,
-  free bigint, wallet bigint
-) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = orders, pg_temp AS $$
-#variable_conflict use_column
+RETURNS SETOF orders.quoted_line
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
   RETURN QUERY
     SELECT k.n, (SELECT g.id FROM order_group g WHERE g.buyer_id = k.user_id AND g.idem = k.idem),
@@ -788,7 +791,8 @@ BEGIN
         (SELECT count(*) FROM (SELECT 1 FROM inventory.stock_unit u
            WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' LIMIT w.quantity + 10) t)),
       coalesce((SELECT sum(b.amount) FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
-        WHERE a.kind = 'wallet' AND a.owner = 'user:' || k.user_id AND a.currency = l.currency), 0)::bigint
+        WHERE a.kind = 'wallet' AND a.owner = 'user:' || k.user_id AND a.currency = l.currency), 0)::bigint,
+      NULL::text, NULL::int
     FROM unnest(p_users, p_guests, p_countries, p_idems) WITH ORDINALITY k(user_id, guest, country, idem, n)
     LEFT JOIN LATERAL (
       SELECT i.listing_id AS id, i.quantity, i.seen_price AS price, NULL::int AS price_version, i.added_at, 0::bigint AS place
@@ -808,22 +812,26 @@ BEGIN
 END $$;
 
 -- Puts a listing into a cart (of the user, or of the guest whose cookie has that hash; made with p_id when there
--- is none): so many units, with p_add so many more. Answers '' or why not: unavailable, too_many, full; and how
--- many of it one order may have.
-CREATE FUNCTION orders.put_in_cart(p_id uuid, p_user uuid, p_guest bytea, p_listing uuid, p_quantity int, p_add boolean,
-                                   p_lines int, OUT fault text, OUT most int)
+-- is none): so many units, with p_add so many more. Answers the cart as it is then, or why not: unavailable,
+-- too_many, full.
+CREATE FUNCTION orders.put_in_cart(p_id uuid, p_user uuid, p_guest bytea, p_country text, p_listing uuid,
+                                   p_quantity int, p_add boolean, p_lines int) RETURNS SETOF orders.quoted_line
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
 DECLARE
   l catalog.listing;
   mine uuid;
   lines int;
   there int;
+  answer quoted_line;
 BEGIN
   SELECT x.* INTO l FROM catalog.listing x JOIN sellers.seller s ON s.id = x.seller_id
     WHERE x.id = p_listing AND x.state = 'PUBLISHED' AND s.state = 'OPEN';
-  most := l.max_per_order;
-  fault := CASE WHEN l.id IS NULL THEN 'unavailable' WHEN p_quantity > most THEN 'too_many' ELSE '' END;
-  IF fault <> '' THEN RETURN; END IF;
+  answer.most := l.max_per_order;
+  answer.fault := CASE WHEN l.id IS NULL THEN 'unavailable' WHEN p_quantity > l.max_per_order THEN 'too_many' END;
+  IF answer.fault IS NOT NULL THEN
+    RETURN NEXT answer;
+    RETURN;
+  END IF;
   IF p_user IS NULL THEN
     INSERT INTO cart (id, guest_hash) VALUES (p_id, p_guest)
       ON CONFLICT (guest_hash) DO UPDATE SET updated_at = now() RETURNING id INTO mine;
@@ -833,16 +841,19 @@ BEGIN
   END IF;
   SELECT count(*), sum(c.quantity) FILTER (WHERE c.listing_id = p_listing) INTO lines, there
     FROM cart_line c WHERE c.cart_id = mine;
-  IF p_add AND coalesce(there, 0) + p_quantity > most THEN
-    fault := 'too_many';
+  IF p_add AND coalesce(there, 0) + p_quantity > l.max_per_order THEN
+    answer.fault := 'too_many';
+    RETURN NEXT answer;
   ELSIF there IS NULL AND lines >= p_lines THEN
-    fault := 'full';
+    answer.fault := 'full';
+    RETURN NEXT answer;
   ELSE
     INSERT INTO cart_line AS c (cart_id, listing_id, quantity, seen_price, seen_price_version)
       VALUES (mine, p_listing, p_quantity + CASE WHEN p_add THEN coalesce(there, 0) ELSE 0 END, l.price, l.price_version)
       ON CONFLICT (cart_id, listing_id) DO UPDATE SET quantity = excluded.quantity, seen_price = excluded.seen_price,
         seen_price_version = excluded.seen_price_version,
         added_at = CASE WHEN p_add THEN now() ELSE c.added_at END;
+    RETURN QUERY SELECT * FROM quoted(ARRAY[p_user], ARRAY[p_guest], ARRAY[p_country], ARRAY[NULL], '[null]');
   END IF;
 END $$;
 

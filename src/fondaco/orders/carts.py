@@ -12,9 +12,9 @@ from fondaco.core.ids import token, token_hash, uuid7
 from fondaco.core.problem import Invalid, NotFound
 from fondaco.core.viewer import Viewer
 from fondaco.orders.model import MAX_LINES, MAX_QUANTITY, Wish
-from fondaco.orders.quoting import Quote, present
+from fondaco.orders.quoting import Quote, present, quote_told
 
-_PUT = "SELECT fault, most FROM orders.put_in_cart($1, $2, $3, $4, $5, $6, $7)"
+_PUT = "SELECT * FROM orders.put_in_cart($1, $2, $3, $4, $5, $6, $7, $8)"
 
 
 class Cart(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True):
 async def cart_of(db: Database, viewer: Viewer, guest: str | None = None) -> Cart:
     """The viewer's cart; empty when there is none. `guest`: the token of a guest's cart."""
     now, _ = await present(db, viewer, None, guest=guest)
-    return Cart(count=sum(line.quantity for line in now.lines), quote=now)
+    return _cart(now)
 
 
 async def count_in_cart(db: Database, viewer: Viewer, guest: str | None = None) -> int:
@@ -106,6 +106,10 @@ async def merge_guest_cart(db: Database, viewer: Viewer, guest: str | None) -> i
     return await db.run(SYSTEM, work)
 
 
+def _cart(now: Quote, token: str | None = None) -> Cart:
+    return Cart(count=sum(line.quantity for line in now.lines), quote=now, token=token)
+
+
 async def _wishes(db: Database, viewer: Viewer, guest: str | None) -> Sequence[Wish]:
     if viewer.user_id is None and not guest:
         return []
@@ -129,7 +133,9 @@ async def _change(
     made = token() if viewer.user_id is None and not guest else None
     owner = None if viewer.user_id else token_hash(made or guest or "")
 
-    rows = await db.called(_PUT, uuid7(), viewer.user_id, owner, listing_id, quantity, add, MAX_LINES)
+    rows = await db.called(
+        _PUT, uuid7(), viewer.user_id, owner, viewer.country, listing_id, quantity, add, MAX_LINES
+    )
     match rows[0]["fault"]:
         case "unavailable":
             raise NotFound()
@@ -139,8 +145,7 @@ async def _change(
             raise Invalid(fields={"listing_id": f"A cart holds at most {MAX_LINES} different listings."})
         case _:
             pass
-    found = await cart_of(db, viewer, made or guest)
-    return msgspec.structs.replace(found, token=made)
+    return _cart(quote_told(rows, viewer, known=True), made)
 
 
 async def _open(conn: Connection, user_id: UUID | None, guest_hash: bytes | None) -> UUID:
