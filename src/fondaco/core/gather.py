@@ -58,13 +58,14 @@ class Gather(Generic[K, V]):
     async def _serve(self, batch: "list[tuple[K, asyncio.Future[V]]]") -> None:
         try:
             values = await self._ask([key for key, _ in batch])
+            answered = list(zip(batch, values, strict=True))
         except asyncio.CancelledError:
             _fail(batch, Unavailable())
             raise
         except Exception as error:
             _fail(batch, error)
             return
-        for (_, answer), value in zip(batch, values, strict=True):
+        for (_, answer), value in answered:
             if not answer.done():
                 answer.set_result(value)
 
