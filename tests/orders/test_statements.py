@@ -5,12 +5,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import pytest
 
 from fondaco.core.db import Connection, Database
+from fondaco.core.problem import Invalid
+from fondaco.core.web import Parts
+from fondaco.delivery import reveal
 from fondaco.embedded import Endpoints
+from fondaco.orders import Wish, as_bought, cart_of, quote, set_in_cart
 from fondaco.orders.combiner import Combiner
+from fondaco.orders.quoting import present
+from fondaco.vault import Vault
 from tests.support.bouncer import direct_dsn
+from tests.support.goods import add_keys, make_listing
 from tests.support.money import give_money, make_buyer
+from tests.support.people import make_seller
 from tests.support.shop import make_shop, pay, place, purchase, states
 
 
@@ -85,3 +94,54 @@ async def test_from_payment_to_delivery(db: Database, endpoints: Endpoints) -> N
         assert len(counted.sent) <= 25, counted.sent
         assert counted.commits <= 2
     assert {s[0] for s in await states(db, group)} == {"DELIVERED"}
+
+
+async def test_cart_quote_and_reveal_are_one_statement_each(
+    db: Database, parts: Parts, endpoints: Endpoints
+) -> None:
+    vault, seller = parts.get(Vault), await make_seller(db)
+    listing = await make_listing(db, seller, title="Night Train")
+    await add_keys(db, vault, seller, listing, ["ALPHA-00001-KEYKEY"])
+    buyer = await make_buyer(db)
+    await give_money(db, buyer.user(), 10_000)
+    async with counting(endpoints) as counted:
+        await cart_of(counted, buyer)  # the driver has learnt the types
+        counted.sent.clear()
+        await set_in_cart(counted, buyer, None, listing_id=listing.id, quantity=1)
+        assert len(counted.sent) == counted.commits == 1, counted.sent
+        shown, before = await present(counted, buyer, None, idem="a")
+        assert before is None and len(counted.sent) == 2, counted.sent
+        bought = await Combiner(counted).buy(purchase(buyer, *shown.wishes(), idem="a"))
+        again, before = await present(counted, buyer, None, idem="a")
+        assert before == bought.group_id and len(again.lines) == 1, "it was not bought from the cart"
+        group = await as_bought(counted, buyer, bought.group_id)
+        right = group.orders[0].lines[0].entitlements[0]
+        await reveal(counted, vault, buyer, right)
+        counted.sent.clear()
+        await reveal(counted, vault, buyer, right)  # its data key is at hand now
+        assert len(counted.sent) == counted.commits == 1, counted.sent
+
+
+async def test_carts_looked_at_together_share_calls_and_stay_apart(
+    db: Database, endpoints: Endpoints
+) -> None:
+    shop = await make_shop(db, stock=40)
+    buyers = [await make_buyer(db) for _ in range(12)]
+    for n, buyer in enumerate(buyers[:-1]):
+        await give_money(db, buyer.user(), 100 + n)
+        await set_in_cart(db, buyer, None, listing_id=shop.listing_id, quantity=1 + n % 10)
+    async with counting(endpoints) as counted:
+        carts = await asyncio.gather(*(cart_of(counted, buyer) for buyer in buyers))
+        assert counted.commits <= 3
+    assert [cart.count for cart in carts] == [*(1 + n % 10 for n in range(11)), 0]
+    assert [cart.quote.wallet for cart in carts] == [*(100 + n for n in range(11)), 0]
+
+
+async def test_a_price_nobody_was_shown_asks_the_database_nothing(db: Database, endpoints: Endpoints) -> None:
+    """It would spoil the call for all others who ask at the same moment."""
+    shop, buyer = await make_shop(db, stock=1), await make_buyer(db)
+    async with counting(endpoints) as counted:
+        for wish in (Wish(shop.listing_id, 1, 2**63), Wish(shop.listing_id, 1, None, 2**31)):
+            with pytest.raises(Invalid):
+                await quote(counted, buyer, [wish])
+        assert not counted.sent
