@@ -91,7 +91,8 @@ class Combiner:
             for (_, answer), verdict in zip(batch, verdicts, strict=True):
                 _settle(answer, verdict)
         except Exception as error:
-            _settle(batch[0][1], error)
+            for _, answer in batch:
+                _settle(answer, error)
         except asyncio.CancelledError:
             for _, answer in batch:
                 _settle(answer, Unavailable())
