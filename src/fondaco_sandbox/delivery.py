@@ -8,6 +8,7 @@ import json
 import sqlite3
 import ssl
 import sys
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from fondaco_sandbox import timers
@@ -16,14 +17,17 @@ from fondaco_sandbox.clock import real_seconds
 from fondaco_sandbox.resources.webhook_endpoints import signing_secrets
 from fondaco_sandbox.store import Obj
 from fondaco_sandbox.views import present
+from fondaco_sandbox.web import pretty
 
-AT_ONCE = 16
+AT_ONCE = 64
 RETRY_SECONDS = (1, 5, 30, 120, 600, 3600, 6 * 3600, 12 * 3600, 24 * 3600, 24 * 3600)
 """Pauses between the tries, on the sandbox's clock; about three days in all."""
 REFUSED_SECONDS = 2
 REFUSED_FOR_MS = 600_000
 """A receiver that is not up yet is tried every 2 s for 10 minutes, without using up tries."""
 _LONGEST_SLEEP = 60.0
+_GATHER = 0.01
+"""Seconds between a try's end and writing it down, together with those that end meanwhile."""
 
 
 class Refused(Exception):
@@ -37,6 +41,15 @@ def signature(body: bytes, secrets: list[str], moment: int) -> str:
     return ",".join([f"t={moment}", *(f"v1={mark}" for mark in marks)])
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a try ended. `counted`: it used up one of the tries."""
+
+    state: str
+    answer: str
+    counted: bool = True
+
+
 class Courier:
     """The background task: runs timers and deliveries when they are due."""
 
@@ -44,6 +57,7 @@ class Courier:
         self._box = box
         self._wake = asyncio.Event()
         self._busy: dict[int, asyncio.Task[None]] = {}
+        self._ended: list[tuple[sqlite3.Row, End]] = []
         self._task: asyncio.Task[None] | None = None
         box.on_work = self._wake.set
 
@@ -55,6 +69,7 @@ class Courier:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._write_down()
 
     @property
     def under_way(self) -> int:
@@ -72,6 +87,7 @@ class Courier:
         while True:
             self._wake.clear()
             try:
+                self._write_down()
                 timers.run_due(self._box)
                 self._start_deliveries()
             except Exception as error:  # one bad timer must not end all deliveries
@@ -79,6 +95,8 @@ class Courier:
                 await asyncio.sleep(1)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._pause())
+            if self._ended:
+                await asyncio.sleep(_GATHER)
 
     def _pause(self) -> float:
         """Seconds until something is due; the end of a delivery wakes the loop by itself."""
@@ -106,19 +124,36 @@ class Courier:
 
     async def _deliver(self, row: sqlite3.Row) -> None:
         try:
-            await self._try_once(row)
-        finally:
+            end = await self._try_once(row)
+        except BaseException:
             self._busy.pop(row["seq"], None)
+            raise
+        else:
+            self._ended.append((row, end))
+        finally:
             self._wake.set()
 
-    async def _try_once(self, row: sqlite3.Row) -> None:
+    def _write_down(self) -> None:
+        """How the tries ended that ended since the last time, in one transaction. Until then they count as
+        under way; cut off before, they are made again."""
+        ended, self._ended = self._ended, []
+        if not ended:
+            return
+        try:
+            with self._box.store.transaction():
+                for row, end in ended:
+                    self._finish(row, end)
+        finally:
+            for row, _ in ended:
+                self._busy.pop(row["seq"], None)
+
+    async def _try_once(self, row: sqlite3.Row) -> End:
         box = self._box
         event = box.store.get("event", row["event"])
         endpoint = box.store.get("webhook_endpoint", row["endpoint"])
         if event is None or endpoint is None or endpoint["status"] != "enabled":
-            self._finish(row, "failed", "the endpoint is gone or disabled", counted=False)
-            return
-        body = json.dumps(present(box, event), indent=2).encode()
+            return End("failed", "the endpoint is gone or disabled", counted=False)
+        body = pretty(present(box, event))
         secrets = signing_secrets(box, endpoint["id"])
         if row["manner"] == "forged":
             body, secrets = _forge(event), ["whsec_not_the_secret_of_this_endpoint"]
@@ -132,17 +167,17 @@ class Courier:
             async with asyncio.timeout(box.settings.delivery_timeout_seconds):
                 status = await post(endpoint["url"], headers, body)
         except Refused:
-            self._finish(row, "pending", "connection refused", counted=False)
+            return End("pending", "connection refused", counted=False)
         except TimeoutError:
-            self._finish(row, "pending", "no answer in time")
+            return End("pending", "no answer in time")
         except (OSError, ValueError, EOFError, asyncio.LimitOverrunError) as error:
-            self._finish(row, "pending", f"connection broken ({type(error).__name__})")
-        else:
-            self._finish(row, "delivered" if 200 <= status < 300 else "pending", str(status))
+            return End("pending", f"connection broken ({type(error).__name__})")
+        return End("delivered" if 200 <= status < 300 else "pending", str(status))
 
-    def _finish(self, row: sqlite3.Row, state: str, answer: str, *, counted: bool = True) -> None:
-        """Write down how a try ended and plan the next one."""
+    def _finish(self, row: sqlite3.Row, end: End) -> None:
+        """Write down how a try ended and plan the next one, in the caller's transaction."""
         box, now = self._box, self._box.clock.now_ms()
+        state, answer, counted = end.state, end.answer, end.counted
         attempts: int = row["attempts"]
         due: int | None = None
         if row["manner"] == "forged" and state == "pending":
@@ -156,16 +191,13 @@ class Courier:
                 state = "failed"
             else:
                 due = now + RETRY_SECONDS[attempts - 1] * 1000
-        with box.store.transaction():
-            box.store.db.execute(
-                "update deliveries set state = ?, attempts = ?, due_ms = ?, last_answer = ? where seq = ?",
-                (state, attempts, due, answer, row["seq"]),
-            )
-            if state != "pending":
-                name = "event.delivered" if state == "delivered" else "event.not_delivered"
-                box.fact(
-                    name, event=row["event"], endpoint=row["endpoint"], manner=row["manner"], answer=answer
-                )
+        known = box.store.db.execute(
+            "update deliveries set state = ?, attempts = ?, due_ms = ?, last_answer = ? where seq = ?",
+            (state, attempts, due, answer, row["seq"]),
+        )
+        if known.rowcount and state != "pending":  # not forgotten meanwhile
+            name = "event.delivered" if state == "delivered" else "event.not_delivered"
+            box.fact(name, event=row["event"], endpoint=row["endpoint"], manner=row["manner"], answer=answer)
 
 
 def _forge(event: Obj) -> bytes:
@@ -174,7 +206,7 @@ def _forge(event: Obj) -> bytes:
     for name in ("amount", "amount_total", "amount_received"):
         if isinstance(body["data"]["object"].get(name), int):
             body["data"]["object"][name] *= 10
-    return json.dumps(body, indent=2).encode()
+    return pretty(body)
 
 
 async def post(url: str, headers: dict[str, str], body: bytes) -> int:

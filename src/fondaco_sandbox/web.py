@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
+import msgspec
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -53,9 +55,13 @@ class Response:
     lost: bool = False
 
 
+def pretty(content: Any) -> bytes:
+    """JSON as Stripe writes it: two spaces a level, ASCII only. The standard library indents far slower."""
+    return msgspec.json.format(json.dumps(content).encode(), indent=2)
+
+
 def as_json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    body = json.dumps(content, indent=2).encode()
-    return Response(status, body, {"content-type": "application/json", **(headers or {})})
+    return Response(status, pretty(content), {"content-type": "application/json", **(headers or {})})
 
 
 def redirect(address: str) -> Response:

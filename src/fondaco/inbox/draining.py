@@ -93,7 +93,8 @@ class Drain:
         while (count := await self.look()) or self._waiting or self._busy:
             taken += count
             if self._busy:
-                await asyncio.wait(self._busy, return_when=asyncio.FIRST_COMPLETED)
+                until = asyncio.FIRST_COMPLETED if self._waiting else asyncio.ALL_COMPLETED
+                await asyncio.wait(self._busy, return_when=until)
         return taken
 
     async def stop(self) -> None:
