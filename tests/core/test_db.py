@@ -19,7 +19,7 @@ KEPT = re.compile(
     r"""|set_config\([^()]*,\s*false\s*\))""",
 )
 # These open connections of their own and close them: none of the pool's.
-OWN = ("core/migrate.py", "doctor.py", "bench/", "chaos/")
+OWN = ("core/migrate.py", "doctor.py", "bench/", "chaos/", "inbox/draining.py")
 
 
 def session_state(text: str) -> list[str]:
