@@ -21,7 +21,7 @@ from fondaco.orders.combiner import Combiner
 from fondaco.orders.model import Bought, Wish
 from fondaco.vault import Vault
 from tests.conftest import make_settings
-from tests.support.bouncer import database
+from tests.support.bouncer import database, direct_dsn
 from tests.support.goods import make_article
 from tests.support.money import give_money, make_buyer
 from tests.support.postgres import Databases
@@ -65,7 +65,8 @@ class World:
 
 
 async def _furnish(endpoints: Endpoints) -> tuple[tuple[Viewer, ...], tuple[UUID, ...]]:
-    db = await database(endpoints, size=2).open()
+    # Directly: a pooler's connections stay, and what others are connected to cannot be cloned.
+    db = await Database(direct_dsn(endpoints), size=2).open()
     vault = Vault(make_settings(endpoints))
     try:
         one, other = await make_shop(db, price=1000, stock=3), await make_shop(db, price=1000, stock=30)

@@ -3,13 +3,14 @@
 import asyncio
 import random
 
-from fondaco.core.db import SYSTEM, Database
+from fondaco.core.db import SYSTEM
 from fondaco.embedded import Endpoints
+from tests.support.bouncer import database
 
 
 async def test_who_asked_before_is_not_known_to_who_asks_next(endpoints: Endpoints) -> None:
     chance = random.Random(3)
-    db = await Database(endpoints.app_dsn, size=2).open()
+    db = await database(endpoints, size=2).open()
     asyncio.get_running_loop().set_exception_handler(lambda _, told: None)
 
     async def asked(n: int) -> None:
@@ -25,7 +26,7 @@ async def test_who_asked_before_is_not_known_to_who_asks_next(endpoints: Endpoin
                 task.cancel()
             await asyncio.gather(*gone, return_exceptions=True)
             for _ in range(2):
-                async with db.connection() as connection:
+                async with db.held() as connection:
                     found = await connection.fetchval("SELECT current_setting('fondaco.scope', true)")
                     assert not found
                     assert not connection.is_in_transaction()
