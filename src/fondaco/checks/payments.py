@@ -191,6 +191,13 @@ PAYMENTS: tuple[Check, ...] = (
     ),
     Check(
         "I22",
+        "fee {key}",
+        "of {amount} {currency} for {ref} has waited to be booked since {noted_at}",
+        """SELECT key, ref, amount, currency, noted_at FROM wallets.fee_due
+           WHERE noted_at < now() - interval '10 minutes'""",
+    ),
+    Check(
+        "I22",
         "account of {owner}",
         "holds {amount} {currency} in flight for a refund that does not exist",
         """SELECT b.owner, b.amount, b.currency FROM ledger.account_balance b

@@ -226,16 +226,18 @@ async def book_fee(conn: Connection, key: str, ref: str, amount: int, currency: 
     )
 
 
-async def book_fees(conn: Connection) -> int:
-    """Book noted fees in the caller's transaction; returns how many. One such transaction at a time: each
-    moves several slots of the same two accounts."""
+async def book_fees(conn: Connection, key: str | None = None) -> int:
+    """Book noted fees in the caller's transaction, or the one of this key; returns how many. One such
+    transaction at a time: each moves several slots of the same two accounts."""
     mine = await conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", _FEES)
     if not mine:
         return 0
     rows = await conn.fetch(
-        """DELETE FROM wallets.fee_due WHERE key IN (SELECT key FROM wallets.fee_due ORDER BY key LIMIT $1)
+        """DELETE FROM wallets.fee_due WHERE key IN (
+             SELECT key FROM wallets.fee_due WHERE $2::text IS NULL OR key = $2 ORDER BY key LIMIT $1)
            RETURNING key, ref, amount, currency""",
         FEES_AT_ONCE,
+        key,
     )
     by_currency: dict[str, list[Record]] = {}
     for row in rows:
