@@ -1,6 +1,7 @@
 """Finding a port nobody uses."""
 
 import socket
+import time
 
 from fondaco.embedded import ClusterError
 
@@ -19,6 +20,19 @@ def is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def claim(host: str, port: int, *, patience_s: float = 10) -> None:
+    """Returns once nobody listens there; PortTaken when somebody still does after `patience_s`.
+
+    The web server would share a port with another one without a word, and each would get half of the requests.
+    The processes of a server that was killed need a moment to go.
+    """
+    until = time.monotonic() + patience_s
+    while not is_free(host, port):
+        if time.monotonic() > until:
+            choose(host, port, exactly=True)
+        time.sleep(0.1)
 
 
 def choose(host: str, wanted: int, *, exactly: bool, taken: frozenset[int] = frozenset()) -> int:

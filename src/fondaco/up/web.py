@@ -5,12 +5,14 @@ from typing import Any
 
 
 def serve(host: str, port: int, workers: int) -> None:
-    """Serves until SIGTERM or SIGINT."""
+    """Serves until SIGTERM or SIGINT. Raises PortTaken."""
     from granian.constants import Interfaces
     from granian.server import Server
 
     from fondaco.up.counts import shared_counts
+    from fondaco.up.ports import claim
 
+    claim(host, port)
     server = Server(
         "fondaco.up.web:application",
         factory=True,
