@@ -1,0 +1,1 @@
+-- What a second look at the purchase and the inbox mended.
