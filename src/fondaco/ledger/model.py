@@ -48,6 +48,51 @@ def refund_in_flight_of(refund_id: UUID, currency: str) -> AccountRef:
     return AccountRef("refund_in_flight", f"refund:{refund_id}", currency)
 
 
+def wallet_hold_of(user_id: UUID, currency: str) -> AccountRef:
+    """The part of a user's wallet that waits for a chargeback's outcome."""
+    return AccountRef("wallet_hold", f"user:{user_id}", currency)
+
+
+def promo_credit_of(user_id: UUID, currency: str) -> AccountRef:
+    """Credit given to a user; it buys goods and is never paid out."""
+    return AccountRef("promo_credit", f"user:{user_id}", currency)
+
+
+def credit_out_of(user_id: UUID, currency: str) -> AccountRef:
+    """What a buyer owes for goods delivered on credit."""
+    return AccountRef("credit_out", f"user:{user_id}", currency)
+
+
+def buyer_receivable_of(user_id: UUID, currency: str) -> AccountRef:
+    """What a buyer owes after a lost chargeback."""
+    return AccountRef("buyer_receivable", f"user:{user_id}", currency)
+
+
+def seller_reserve_of(seller_id: UUID, currency: str) -> AccountRef:
+    """Kept back from a seller for a time."""
+    return AccountRef("seller_reserve", f"seller:{seller_id}", currency)
+
+
+def seller_receivable_of(seller_id: UUID, currency: str) -> AccountRef:
+    """What a seller owes the marketplace."""
+    return AccountRef("seller_receivable", f"seller:{seller_id}", currency)
+
+
+def dest_clearing_of(seller_id: UUID, currency: str) -> AccountRef:
+    """Money of a seller's own account passing through."""
+    return AccountRef("dest_clearing", f"seller:{seller_id}", currency)
+
+
+def payout_in_flight_of(payout_id: UUID, currency: str) -> AccountRef:
+    """A payout whose outcome is open."""
+    return AccountRef("payout_in_flight", f"payout:{payout_id}", currency)
+
+
+def chargeback_held_of(chargeback_id: UUID, currency: str) -> AccountRef:
+    """What the card network took for one chargeback."""
+    return AccountRef("chargeback_held", f"chargeback:{chargeback_id}", currency)
+
+
 class InsufficientFunds(Problem):
     """There is not enough money for this. Nothing was charged."""
 

@@ -1,0 +1,1 @@
+"""Cases: disagreements between buyer and seller, decided on evidence."""

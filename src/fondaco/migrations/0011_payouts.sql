@@ -1,0 +1,3 @@
+-- Sellers are paid.
+CREATE SCHEMA payouts;
+GRANT USAGE ON SCHEMA payouts TO fondaco_app;

@@ -1,0 +1,1 @@
+"""Refunds: money of order lines going back to the buyer, by policy, whole or in part, before and after release."""
