@@ -3,9 +3,11 @@
 import argparse
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +24,12 @@ _STOP_SECONDS = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the sandbox until SIGTERM or SIGINT; the exit code."""
     settings = read_options(argv)
+    if not comes_free(settings.host, settings.port):
+        sys.stderr.write(
+            f"Port {settings.port} on {settings.host} cannot be used: another program has it, or it needs "
+            "more rights. Choose another with --port, or 0 for a free one.\n"
+        )
+        return 1
     try:
         app = create_app(settings)
     except Exception as error:
@@ -65,9 +73,32 @@ def read_options(argv: Sequence[str] | None) -> Settings:
 
 
 def free_port(host: str) -> int:
+    """A port nobody listens on, below those the system hands out: no other program is given it meanwhile."""
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        if _is_free(host, port):
+            return port
+
+
+def comes_free(host: str, port: int, patience_s: float = 10) -> bool:
+    """Whether nobody listens there, at once or within `patience_s`: a killed server needs a moment to go. The
+    web server would share the port with another one without a word, and each would get half of the calls."""
+    until = time.monotonic() + patience_s
+    while not _is_free(host, port):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _is_free(host: str, port: int) -> bool:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
 
 
 async def _serve(app: App, settings: Settings) -> int:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ import httpx
 import pyotp
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from fondaco.up.ports import spare
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -53,18 +54,12 @@ class Stack:
         return pyotp.TOTP(self.accounts[who]["totp"]).now()
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """`fondaco up` with the demo, on a data folder of its own."""
     place = Path(tempfile.mkdtemp(prefix="fondaco-browser-", dir="/tmp" if os.name == "posix" else None))
     place.chmod(0o711)
-    data, port = place / "data", free_port()
+    data, port = place / "data", spare()
     bare = {k: v for k, v in os.environ.items() if not k.startswith(("FONDACO_", "DATABASE_", "STRIPE_"))}
     with (place / "up.log").open("wb") as log:
         process = subprocess.Popen(

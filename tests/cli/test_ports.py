@@ -2,10 +2,13 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from fondaco.up.ports import PortTaken, claim
+from fondaco.up.ports import PortTaken, claim, is_free, spare
+from fondaco_sandbox.cli import comes_free, free_port
+from fondaco_sandbox.cli import main as sandbox
 
 
 @pytest.fixture
@@ -29,3 +32,21 @@ def test_a_port_somebody_has_just_left_is_taken(shared: socket.socket) -> None:
     port = shared.getsockname()[1]
     shared.close()
     claim("127.0.0.1", port, patience_s=0.3)
+
+
+def test_the_sandbox_refuses_it_too(
+    shared: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = shared.getsockname()[1]
+    monkeypatch.setattr("fondaco_sandbox.cli.comes_free", lambda host, port: comes_free(host, port, 0.3))
+    assert sandbox(["--data", str(tmp_path / "data"), "--port", str(port)]) == 1
+    assert f"Port {port} on 127.0.0.1 cannot be used" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+    shared.close()
+    assert comes_free("127.0.0.1", port, 0.3)
+
+
+def test_a_spare_port_is_free_and_never_one_the_system_hands_out() -> None:
+    found = {spare() for _ in range(20)} | {free_port("127.0.0.1") for _ in range(20)}
+    assert all(10_000 <= port < 30_000 and is_free("127.0.0.1", port) for port in found)
+    assert len(found) > 30

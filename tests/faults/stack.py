@@ -4,8 +4,6 @@ import asyncio
 import base64
 import contextlib
 import os
-import random
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from fondaco.core.db import Database
 from fondaco.embedded import Endpoints
 from fondaco.settings import Settings
 from fondaco.up.children import Child
+from fondaco.up.ports import spare
 from tests.support.money import give_money, make_buyer
 from tests.support.people import sign_in
 from tests.support.shop import Shop, make_shop
@@ -31,22 +30,13 @@ def key() -> str:
     return base64.b64encode(os.urandom(32)).decode()
 
 
-def free_port() -> int:
-    """A port nobody listens on, below those the system hands out: no other server is given it meanwhile."""
-    while True:
-        port = random.randint(10_000, 30_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
 @dataclass
 class Processes:
     """What runs; `environment` is what each is started with."""
 
     folder: Path
     endpoints: Endpoints
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=spare)
     environment: dict[str, str] = field(init=False)
     children: list[Child] = field(default_factory=list, init=False)
 

@@ -4,7 +4,6 @@ database, the sandbox as the provider."""
 import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import httpx
 
 from fondaco.embedded import Endpoints
 from fondaco.settings import Settings
+from fondaco.up.ports import spare
 from tests.conftest import key
 from tests.support.bouncer import database_settings
 from tests.support.sandbox import RunningSandbox, run_sandbox
@@ -170,18 +170,12 @@ def _environment(endpoints: Endpoints, folder: Path, url: str) -> dict[str, str]
     }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def run_stack(endpoints: Endpoints, folder: Path) -> AsyncIterator[Stack]:
     """Everything at work; ended with the block."""
     front = Front()
     url = await front.start()
-    front.ports = [_free_port(), _free_port()]
+    front.ports = [spare(), spare()]
     with run_sandbox(folder / "sandbox", f"{url}/webhooks/stripe", SECRET) as sandbox:
         environment = _environment(endpoints, folder, url) | {"STRIPE_API_BASE": sandbox.url}
         stack = Stack(folder, environment, front, url, sandbox)

@@ -4,7 +4,6 @@ started again by a keeper whenever it ends."""
 import contextlib
 import json
 import os
-import socket
 import threading
 import time
 import urllib.request
@@ -19,6 +18,7 @@ from fondaco.embedded import Cluster, ClusterError, Endpoints
 from fondaco.settings import Settings
 from fondaco.up.children import Child
 from fondaco.up.data import DataFolder
+from fondaco.up.ports import spare
 
 RATES = {"duplicate": 20, "reorder": 20, "delay": 20, "delay_ms": 2000, "drop": 20, "forge": 20}
 STOP_SECONDS = 6.0
@@ -65,7 +65,7 @@ class Stack:
         self._data.make()
         self._cluster = self._data.cluster()
         self.endpoints = self._cluster.start()
-        port, sandbox_port = _free_port(), _free_port()
+        port, sandbox_port = spare(), spare()
         self.base_url = f"http://127.0.0.1:{port}"
         self.sandbox_url = f"http://127.0.0.1:{sandbox_port}"
         self.environment = self._data.environment(self.endpoints, self.base_url, self.sandbox_url) | {
@@ -230,9 +230,3 @@ def _tree(child: Child) -> list[int]:
 
 def _kill_tree(child: Child) -> int:
     return processes.kill(*_tree(child))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

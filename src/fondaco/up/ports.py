@@ -1,5 +1,6 @@
 """Finding a port nobody uses."""
 
+import secrets
 import socket
 import time
 
@@ -22,10 +23,18 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
+def spare(host: str = "127.0.0.1") -> int:
+    """A port nobody listens on, below those the system hands out: no other program is given it meanwhile."""
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        if is_free(host, port):
+            return port
+
+
 def claim(host: str, port: int, *, patience_s: float = 10) -> None:
     """Returns once nobody listens there; PortTaken when somebody still does after `patience_s`.
 
-    The web server would share a port with another one without a word, and each would get half of the requests.
+    The web server would share a port with another one without a word, and each would get half of the calls.
     The processes of a server that was killed need a moment to go.
     """
     until = time.monotonic() + patience_s
