@@ -52,6 +52,11 @@ _LOOK: dict[str, tuple[str, str, str]] = {
         "/console/fundings/{}",
         "console.orders",
     ),
+    "approval": (
+        "SELECT id, words, id AS target FROM approvals.request WHERE id = ANY ($1)",
+        "/console/approvals/{}",
+        "console.approvals",
+    ),
     "seller": (
         "SELECT id, name AS words, id AS target FROM sellers.seller WHERE id = ANY ($1)",
         "/console/listings?seller={}",

@@ -26,6 +26,17 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
              ORDER BY expires_at LIMIT $1) first""",
     ),
     (
+        "approvals",
+        "Acts that wait for a second person",
+        "request",
+        "wait",
+        "/console/approvals",
+        "console.approvals",
+        """SELECT count(*) AS n, min(asked_at) AS oldest, min(expires_at) AS due FROM (
+             SELECT asked_at, expires_at FROM approvals.request WHERE state = 'OPEN'
+             ORDER BY asked_at LIMIT $1) first""",
+    ),
+    (
         "events_waiting",
         "Provider's events to be tried again",
         "event",

@@ -14,6 +14,11 @@ class Told(NamedTuple):
 
 
 EVENTS: dict[str, Told] = {
+    "approval.approved": Told("shield-check", "good", "Approved by a second person, and done"),
+    "approval.asked": Told("users", "wait", "Asked for a second person's approval"),
+    "approval.expired": Told("clock", "quiet", "Nobody approved it in time"),
+    "approval.refused": Told("circle-x", "bad", "Refused by a second person"),
+    "approval.withdrawn": Told("undo-2", "quiet", "Request for approval taken back"),
     "api_key.created": Told("key-round", "new", "API key made"),
     "api_key.revoked": Told("key-round", "quiet", "API key revoked"),
     "batch.closed": Told("package-check", "good", "Keys imported"),
@@ -103,6 +108,8 @@ ACCOUNTS: dict[str, str] = {
 }
 
 TEMPLATES: dict[str, str] = {
+    "approval_asked": "Approval asked for, to staff",
+    "approval_decided": "Approval decided, to who asked",
     "account_exists": "Somebody signed up with your address",
     "checks_failed": "A check failed, to the operator",
     "checks_well": "All is well again, to the operator",
@@ -137,6 +144,7 @@ _TOLD_ELSEWHERE = (
     "order_id",
     "user_id",
     "mail_id",
+    "approval_id",
     "currency",
 )
 

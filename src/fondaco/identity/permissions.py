@@ -57,6 +57,11 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "console.moderate": _staff("ops", "admin"),
     "console.cancel_order": _staff("support", "ops", "admin"),
     "console.roles": _staff("admin"),
+    "console.approvals": _staff("ops", "finance", "admin", "auditor"),
+    "console.approve": _staff("ops", "finance", "admin"),
+    "console.refund": _staff("support", "ops", "finance", "admin"),
+    "console.refund_approve": _staff("finance", "admin"),
+    "console.adjust": _staff("finance", "admin"),
 }
 
 ROLES: tuple[str, ...] = (

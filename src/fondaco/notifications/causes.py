@@ -10,6 +10,7 @@ import structlog
 from fondaco.audit import AuditEvent, record
 from fondaco.core.db import RETRY, Connection, Record
 from fondaco.core.ids import parse_uuid
+from fondaco.identity.permissions import PERMISSIONS
 from fondaco.notifications.actions import Recipient, queue_mail
 from fondaco.notifications.letters import moment
 from fondaco.settings import Settings
@@ -219,7 +220,58 @@ async def _imported(post: Post) -> None:
     )
 
 
+async def _approval_asked(post: Post) -> None:
+    """To everybody of the staff who may decide, except who asked."""
+    row = await _approval(post)
+    roles = [r.removeprefix("staff.") for r in PERMISSIONS[row["permission"]] if r.startswith("staff.")]
+    people = await post.conn.fetch(
+        "SELECT id, email FROM identity.users WHERE staff_role = ANY ($1) AND banned_at IS NULL "
+        "AND id IS DISTINCT FROM $2",
+        roles,
+        row["asked_by"],
+    )
+    for one in people:
+        await post.write(
+            "approval_asked",
+            Recipient(one["id"], one["email"]),
+            ref=f"approval:{row['id']}",
+            approval_id=row["id"],
+            words=row["words"],
+            reason=row["reason"],
+            asker=row["asker"] or post.settings.marketplace_name,
+            until=moment(row["expires_at"]),
+        )
+
+
+async def _approval_decided(post: Post) -> None:
+    row = await _approval(post)
+    if to := await _user(post.conn, row["asked_by"]):
+        await post.write(
+            "approval_decided",
+            to,
+            ref=f"approval:{row['id']}",
+            approval_id=row["id"],
+            words=row["words"],
+            approved=row["state"] == "APPROVED",
+            note=row["note"] or "",
+        )
+
+
+async def _approval(post: Post) -> Record:
+    row = await post.conn.fetchrow(
+        "SELECT r.*, u.email AS asker FROM approvals.request r "
+        "LEFT JOIN identity.users u ON u.id = r.asked_by WHERE r.id = $1",
+        UUID(post.event.data["approval_id"]),
+    )
+    if row is None:
+        raise LookupError("no such request")
+    return row
+
+
 CAUSES: dict[str, Cause] = {
+    "approval.asked": _approval_asked,
+    "approval.approved": _approval_decided,
+    "approval.refused": _approval_decided,
     "user.signed_up": _to_the_user("verify_address"),
     "user.verification_asked": _to_the_user("verify_address"),
     "user.reset_asked": _to_the_user("reset_password"),

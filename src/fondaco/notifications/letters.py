@@ -74,10 +74,26 @@ _IMPORT = {
 }
 _PAID = {"amount": 2500, "currency": "EUR", "at": "21 Nov 2026, 13:53 UTC", "reason": "Sold out meanwhile"}
 
+_APPROVAL = {
+    "approval_id": _SOME_ID,
+    "words": "Refund 80.00 EUR of ORD-7K3Q-9XMA-2D4T to the buyer's wallet.",
+    "reason": "The key was for another region",
+    "asker": "support@example.test",
+    "until": "28 Nov 2026, 13:53 UTC",
+    "approved": True,
+    "note": "",
+}
+
 _WRONG = "the balance says 1 after 2 entries, the entries say 2 after 2"
 
 TEMPLATES: dict[str, Template] = {
     "account_exists": Template(1, "9f269384d291878bdd612ba87543ad2681ac2e035d06dd0181388bff32d98536"),
+    "approval_asked": Template(
+        1, "55b65e576d328b98a9000d02907b01654f2fada56410f96e4f794fb9dd1d11e9", _APPROVAL
+    ),
+    "approval_decided": Template(
+        1, "ea922ce148aa98de46c144c4627f6eb88a9f3f261cd189e7c21c8484d9104aab", _APPROVAL
+    ),
     "checks_failed": Template(
         1,
         "cb4def302f17fc478c43880615641910d77a00c7d0b31c93cffa7ced883f93fc",

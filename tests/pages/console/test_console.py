@@ -11,6 +11,7 @@ from fondaco import inbox
 from fondaco.core.db import SYSTEM
 from fondaco.core.web import Parts
 from fondaco.identity.permissions import PERMISSIONS
+from tests.approvals.test_approvals import acted, ask
 from tests.pages.console.conftest import Desk
 from tests.support.money import Till, make_buyer
 from tests.support.people import make_user
@@ -386,3 +387,17 @@ async def test_the_api_tells_the_same(till: Till, desk: Desk) -> None:
     other = await bearer(till.db, story.seller)
     for path in ("orders", "queues", f"orders/{story.order_id}/timeline"):
         assert (await client.get(f"/api/v1/console/{path}", headers=other)).status_code == 404
+
+
+async def test_a_second_person_decides_on_the_page(desk: Desk) -> None:
+    asked = await ask(desk.db, None)
+    await desk.as_("admin")
+    assert "Act upon clay." in await desk.get("/console/approvals")
+    assert "Act upon clay." in await desk.get(f"/console/approvals/{asked}")
+    await desk.post(f"/console/approvals/{asked}/refuse")  # without a note: nothing is decided
+    assert "Waits for a second person" in await desk.get(f"/console/approvals/{asked}")
+    await desk.post(f"/console/approvals/{asked}/approve", note="fine")
+    assert await acted(desk.db) == 1
+    assert "Approved and done" in await desk.get(f"/console/approvals/{asked}")
+    assert "Nothing waits for a second person" in await desk.get("/console/approvals")
+    await desk.post(f"/console/approvals/{asked}/else", status=404)
