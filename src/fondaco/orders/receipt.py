@@ -1,14 +1,13 @@
 """The receipt of an order as PDF."""
 
 import asyncio
-from functools import cache
-from importlib.resources import files
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fondaco.core.db import Database
 from fondaco.core.money import Money
+from fondaco.core.pdf import BOTTOM, LEFT, RIGHT, TOP, new_canvas, put, rule
 from fondaco.core.problem import NotFound
 from fondaco.core.viewer import Viewer
 from fondaco.orders.model import NotDelivered
@@ -17,8 +16,6 @@ from fondaco.orders.reads import Order, OrderGroup, group_in_scope
 if TYPE_CHECKING:
     from reportlab.pdfgen.canvas import Canvas
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 539, 780, 70
-_GREY, _INK = (0.42, 0.44, 0.5), (0.1, 0.11, 0.16)
 _PAID_WITH = {"wallet": "Wallet", "card": "Card"}
 
 
@@ -47,18 +44,12 @@ async def order_receipt(
 
 
 def _draw(group: OrderGroup, order: Order, people: dict[str, Any], marketplace: str, support: str) -> bytes:
-    from reportlab.lib.pagesizes import A4
-    from reportlab.pdfgen.canvas import Canvas
-
-    _fonts()
     out = BytesIO()
-    page = Canvas(out, pagesize=A4, invariant=1, lang="en")
-    page.setTitle(f"Receipt {order.number}")
-    page.setAuthor(marketplace)
+    page = new_canvas(out, f"Receipt {order.number}", marketplace)
     assert order.paid_at
-    _text(page, _LEFT, _TOP, marketplace, 18, bold=True)
-    _text(page, _RIGHT, _TOP, "Receipt", 18, right=True)
-    y = _TOP - 44
+    put(page, LEFT, TOP, marketplace, 18, bold=True)
+    put(page, RIGHT, TOP, "Receipt", 18, right=True)
+    y = TOP - 44
     facts = [
         ("Receipt number", order.number),
         ("Purchase", group.number),
@@ -69,12 +60,12 @@ def _draw(group: OrderGroup, order: Order, people: dict[str, Any], marketplace: 
         ("Sold to", f"{people['buyer']}, {people['buyer_email']}"),
     ]
     for name, value in facts:
-        _text(page, _LEFT, y, name, 9, grey=True)
-        _text(page, _LEFT + 120, y, value, 10, width=_RIGHT - _LEFT - 120)
+        put(page, LEFT, y, name, 9, grey=True)
+        put(page, LEFT + 120, y, value, 10, width=RIGHT - LEFT - 120)
         y -= 17
     y = _table(page, order, y - 22)
     footer = "All amounts are what was paid in total for digital goods. Keep this receipt."
-    _text(page, _LEFT, _BOTTOM - 20, f"{footer} {support}".strip(), 8, grey=True, width=_RIGHT - _LEFT)
+    put(page, LEFT, BOTTOM - 20, f"{footer} {support}".strip(), 8, grey=True, width=RIGHT - LEFT)
     page.showPage()
     page.save()
     return out.getvalue()
@@ -85,70 +76,26 @@ def _table(page: "Canvas", order: Order, y: int) -> int:
     _head(page, y)
     y -= 20
     for line in order.lines:
-        if y < _BOTTOM + 40:
+        if y < BOTTOM + 40:
             page.showPage()
-            y = _TOP
+            y = TOP
             _head(page, y)
             y -= 20
-        _text(page, _LEFT, y, line.title, 10, width=270)
-        _text(page, _LEFT, y - 12, f"{line.platform}, {line.region}, {line.edition}", 8, grey=True, width=270)
-        _text(page, 350, y, str(line.quantity), 10, right=True)
-        _text(page, 440, y, str(Money(line.unit_price, line.currency)), 10, right=True)
-        _text(page, _RIGHT, y, str(Money(line.total, line.currency)), 10, right=True)
+        put(page, LEFT, y, line.title, 10, width=270)
+        put(page, LEFT, y - 12, f"{line.platform}, {line.region}, {line.edition}", 8, grey=True, width=270)
+        put(page, 350, y, str(line.quantity), 10, right=True)
+        put(page, 440, y, str(Money(line.unit_price, line.currency)), 10, right=True)
+        put(page, RIGHT, y, str(Money(line.total, line.currency)), 10, right=True)
         y -= 32
-    page.line(_LEFT, y + 14, _RIGHT, y + 14)
-    _text(page, _LEFT, y - 4, "Total paid", 11, bold=True)
-    _text(page, _RIGHT, y - 4, str(Money(order.total, order.currency)), 11, bold=True, right=True)
+    page.line(LEFT, y + 14, RIGHT, y + 14)
+    put(page, LEFT, y - 4, "Total paid", 11, bold=True)
+    put(page, RIGHT, y - 4, str(Money(order.total, order.currency)), 11, bold=True, right=True)
     return y - 30
 
 
 def _head(page: "Canvas", y: int) -> None:
-    _text(page, _LEFT, y, "Item", 9, grey=True)
-    _text(page, 350, y, "Quantity", 9, grey=True, right=True)
-    _text(page, 440, y, "Price", 9, grey=True, right=True)
-    _text(page, _RIGHT, y, "Amount", 9, grey=True, right=True)
-    page.setStrokeColorRGB(*_GREY)
-    page.setLineWidth(0.4)
-    page.line(_LEFT, y - 5, _RIGHT, y - 5)
-
-
-def _text(
-    page: "Canvas",
-    x: int,
-    y: int,
-    text: str,
-    size: int,
-    *,
-    bold: bool = False,
-    grey: bool = False,
-    right: bool = False,
-    width: int = 0,
-) -> None:
-    """One line of text; cut with an ellipsis when it is wider than `width`."""
-    font = "Receipt-Bold" if bold else "Receipt"
-    shown = _printable(text, font)
-    while width and len(shown) > 1 and page.stringWidth(shown, font, size) > width:
-        shown = shown[:-2].rstrip() + "…"
-    page.setFont(font, size)
-    page.setFillColorRGB(*(_GREY if grey else _INK))
-    (page.drawRightString if right else page.drawString)(x, y, shown)
-
-
-def _printable(text: str, font: str) -> str:
-    """The text in characters the font has; others are shown as a question mark."""
-    known = _fonts()[font]
-    return "".join(c if ord(c) in known else "?" for c in text)
-
-
-@cache
-def _fonts() -> dict[str, frozenset[int]]:
-    """Registers the typefaces of the receipt once; answers which characters each has."""
-    from reportlab.pdfbase.pdfmetrics import registerFont  # pyright: ignore[reportUnknownVariableType]
-    from reportlab.pdfbase.ttfonts import TTFont
-
-    found: dict[str, frozenset[int]] = {}
-    for name, file in (("Receipt", "RedHatDisplay-Regular.ttf"), ("Receipt-Bold", "RedHatDisplay-Bold.ttf")):
-        font = TTFont(name, BytesIO(files("font_rhd").joinpath("files", file).read_bytes()))
-        registerFont(font)
-        found[name] = frozenset(font.face.charToGlyph)
-    return found
+    put(page, LEFT, y, "Item", 9, grey=True)
+    put(page, 350, y, "Quantity", 9, grey=True, right=True)
+    put(page, 440, y, "Price", 9, grey=True, right=True)
+    put(page, RIGHT, y, "Amount", 9, grey=True, right=True)
+    rule(page, y - 5)
