@@ -86,26 +86,30 @@ def _door(db: Database, *, own_mode: bool) -> Door:
 
 
 def checked(event: dict[str, Any]) -> dict[str, Any]:
-    """The event when it has what every event has; raises BadDelivery."""
+    """The event, fit to be kept, when it has what every event has; raises BadDelivery."""
     created = event.get("created")
     whole = (
         event.get("object") == "event"
         and text(event.get("id"))
         and text(event.get("type"))
         and isinstance(created, int)
-        and 0 <= created < 2**40
+        and 0 <= created < 2**37  # of the years a date can name
         and isinstance(event.get("livemode"), bool)
         and text(part(part(event.get("data")).get("object")).get("object"))
     )
     if not whole or len(event["id"]) > 255 or len(event["type"]) > 255:
         raise BadDelivery("malformed")
-    return event
+    try:
+        clean: dict[str, Any] = _clean(event)
+    except RecursionError as error:
+        raise BadDelivery("malformed") from error
+    return clean
 
 
 async def keep(
     conn: Connection, events: Sequence[dict[str, Any]], source: Source, *, own_mode: bool
 ) -> list[bool]:
-    """Insert the events that are not there yet, in one statement; for each whether it was new.
+    """Insert the events (as `checked`) that are not there yet, in one statement; for each whether it was new.
 
     What can have no effect here is IGNORED at once; of the rest the workers are told at the commit.
     `own_mode`: our own livemode.
@@ -124,18 +128,17 @@ async def keep(
 
 
 def _row(event: dict[str, Any], *, own_mode: bool) -> tuple[Any, ...]:
-    clean: dict[str, Any] = _clean(event)
-    kind, account = clean["type"], text(clean.get("account"))
+    kind, account = event["type"], text(event.get("account"))
     return (
-        clean["id"],
+        event["id"],
         account,
         kind,
-        text(clean.get("api_version")),
-        clean["livemode"],
-        text(clean["data"]["object"].get("id")),
-        datetime.fromtimestamp(clean["created"], UTC),
-        clean,
-        of_no_interest(kind, account, livemode=clean["livemode"], own_mode=own_mode),
+        text(event.get("api_version")),
+        event["livemode"],
+        text(event["data"]["object"].get("id")),
+        datetime.fromtimestamp(event["created"], UTC),
+        event,
+        of_no_interest(kind, account, livemode=event["livemode"], own_mode=own_mode),
     )
 
 
@@ -146,9 +149,11 @@ async def enqueue(conn: Connection, row_id: int) -> None:
 
 
 def _clean(value: Any) -> Any:
-    """Without the one character PostgreSQL cannot keep: a customer's name must not stop a payment."""
+    """Without what PostgreSQL cannot keep, NUL and halves of letters: a customer's name must not stop a
+    payment."""
     if isinstance(value, str):
-        return value.replace("\x00", "")
+        kept = value.replace("\x00", "")
+        return kept if kept.isascii() else kept.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
         return {_clean(k): _clean(v) for k, v in cast(dict[str, Any], value).items()}
     if isinstance(value, list):

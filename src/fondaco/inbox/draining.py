@@ -7,6 +7,7 @@ an event: only its end is, and that only once, whoever else is at it (`handling`
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,11 +27,14 @@ from fondaco.settings import Settings
 log = structlog.get_logger()
 AT_ONCE = 8  # groups under way: each may wait for the provider
 LOOK = 64
+ALIVE_S = 5.0  # a session whose server is gone, or whose way there is cut, is not told: it asks this often
+ANSWER_S = 10.0
 GATHER_S = 0.05  # after being woken: events of one payment arrive a few milliseconds apart
 IDLE_S = 1.0
-_LOCK = 7302_02
+LOCK = 7302_02
 
-# Due events with the funding they speak of when its money is here and its fee booked.
+# Due events with the funding they speak of when its money is here and its fee booked: any for a payment of
+# which the event says nothing more, the very one for a charge that may have changed because of it.
 _DUE = """
 SELECT e.*, f.id AS funding_id, f.user_id, f.amount, f.currency, f.session_id, f.intent_id, f.charge_id
 FROM inbox.event e LEFT JOIN LATERAL (
@@ -39,7 +43,8 @@ FROM inbox.event e LEFT JOIN LATERAL (
     UNION ALL SELECT * FROM wallets.funding WHERE intent_id = e.object_id
     UNION ALL SELECT * FROM wallets.funding WHERE charge_id = e.object_id) k
   WHERE k.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED', 'REFUNDED')
-    AND EXISTS (SELECT 1 FROM ledger.journal j WHERE j.ref = 'funding:' || k.id AND j.kind = 'provider_fee')
+    AND EXISTS (SELECT 1 FROM ledger.journal j WHERE j.ref = 'funding:' || k.id AND j.kind = 'provider_fee'
+      AND (e.type <> 'charge.updated' OR j.idem = 'fee:' || (e.body #>> '{data,object,balance_transaction}')))
   LIMIT 1) f ON true
 WHERE e.state NOT IN ('PROCESSED', 'IGNORED', 'DEAD') AND e.next_at <= now() AND e.id <> ALL ($1::bigint[])
 ORDER BY e.next_at, e.id LIMIT $2
@@ -159,18 +164,22 @@ async def keep_draining(parts: Parts, stop: asyncio.Event) -> None:
 
 async def _session(dsn: str, work: Drain, woken: asyncio.Event, stop: asyncio.Event) -> None:
     connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    session: Any = await connect(dsn, timeout=10, command_timeout=10)
+    session: Any = await connect(dsn, timeout=10, command_timeout=ANSWER_S)
     try:
 
         def wake(*_: Any) -> None:
             woken.set()
 
         session.add_termination_listener(wake)
-        while not await session.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+        while not await session.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
             if await _set_within(stop, IDLE_S):
                 return
         await session.add_listener(CHANNEL, wake)
+        alive = time.monotonic()
         while not stop.is_set() and not session.is_closed():
+            if time.monotonic() > alive + ALIVE_S:
+                await session.execute("SELECT 1")
+                alive = time.monotonic()
             woken.clear()
             await work.look()
             if await _set_within(woken, IDLE_S) and work.idle:

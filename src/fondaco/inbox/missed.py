@@ -1,15 +1,18 @@
 """What never arrived: events the provider lists and we do not have, and fundings nobody told us about."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
+import asyncpg
 import structlog
 
 from fondaco import wallets
 from fondaco.core import failpoints
-from fondaco.core.db import SYSTEM, Connection, Database
+from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.problem import Problem
 from fondaco.inbox.door import checked, keep
-from fondaco.inbox.model import TYPES
+from fondaco.inbox.model import CHANNEL, NO_EFFECT, TYPES
 from fondaco.inbox.settle import check_funding
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.integrations.stripe_facts import BadDelivery, ProviderRefused, ProviderUnknown
@@ -18,52 +21,84 @@ from fondaco.wallets import PaymentRefused, PaymentUnavailable
 
 log = structlog.get_logger()
 OVERLAP = timedelta(hours=1)
+REMEMBERED = timedelta(days=30)  # so long the provider lists events
 BATCH = 50
 
 
 async def backfill(db: Database, gateway: StripeGateway) -> int:
-    """Compare the provider's list of events since the last time with ours; returns how many were missing.
+    """Compare the provider's list of events since the last time with ours; returns how many were missing, or
+    had been ignored by a version that knew no effect of their type.
 
-    An hour is compared twice, so that events listed late are found too.
+    An hour is compared twice, so that events listed late are found too. Types that were not compared before
+    are looked for as far back as the provider remembers.
     """
     # By the database's clock: a worker whose own is ahead must not skip what is still to come.
     row = await db.fetchrow(
         SYSTEM,
-        """SELECT now() AS began, least(now(), (SELECT seen_to FROM inbox.backfill WHERE provider = 'stripe'))
-             AS seen_to""",
+        """SELECT t.began, least(t.began, b.seen_to) AS seen_to, b.types
+           FROM (SELECT now() AS began) t LEFT JOIN inbox.backfill b ON b.provider = 'stripe'""",
     )
     assert row
-    began, since = row["began"], row["seen_to"] - OVERLAP
-    found = await gateway.list_events(int(since.timestamp()), sorted(TYPES))
+    found = await _listed(gateway, row)
     known = await db.fetch(
         SYSTEM,
         "SELECT event_id FROM inbox.event WHERE provider = 'stripe' AND event_id = ANY ($1)",
-        [event["id"] for event in found],
+        list(found),
     )
     have = {row["event_id"] for row in known}
-    missing = 0
     if failpoints.armed:
         await failpoints.reached("backfill.after_list")
-    for event in found:
-        if event["id"] in have:
+    missing = await _take_up(db, sorted(have))
+    for event_id, event in found.items():
+        if event_id in have:
             continue
         try:
             async with db.transaction(SYSTEM) as conn:
                 missing += sum(await keep(conn, [checked(event)], "backfill", own_mode=gateway.livemode))
             if failpoints.armed:
                 await failpoints.reached("backfill.mid_list")
-        except BadDelivery:
-            log.error("backfill.unreadable", event_id=str(event.get("id"))[:100])
+        except (BadDelivery, asyncpg.DataError):  # it must not keep out those after it
+            log.error("backfill.unreadable", event_id=event_id[:100])
     await db.execute(
         SYSTEM,
-        """INSERT INTO inbox.backfill (provider, seen_to) VALUES ('stripe', $1)
+        """INSERT INTO inbox.backfill (provider, seen_to, types) VALUES ('stripe', $1, $2)
            ON CONFLICT (provider) DO UPDATE
-             SET seen_to = greatest(least(inbox.backfill.seen_to, now()), $1)""",
-        began,
+             SET seen_to = greatest(least(inbox.backfill.seen_to, now()), $1), types = $2""",
+        row["began"],
+        sorted(TYPES),
     )
     if missing:
         log.warning("backfill.found", missing=missing)
     return missing
+
+
+async def _listed(gateway: StripeGateway, row: Record) -> dict[str, dict[str, Any]]:
+    """The events to compare, by their id, oldest first."""
+    since = row["seen_to"] - OVERLAP
+    found: list[dict[str, Any]] = []
+    if new := TYPES - set(row["types"] or TYPES):
+        found = await gateway.list_events(int((row["began"] - REMEMBERED).timestamp()), sorted(new))
+    found += await gateway.list_events(int(since.timestamp()), sorted(TYPES))
+    return {str(event.get("id")): event for event in found}
+
+
+async def _take_up(db: Database, event_ids: Sequence[str]) -> int:
+    """Have those handled that were ignored for a type that has an effect by now: on the day of an upgrade,
+    servers of the version before may still keep the door. Returns how many."""
+
+    async def work(conn: Connection) -> int:
+        taken = await conn.fetch(
+            """UPDATE inbox.event SET state = 'RECEIVED', failure = NULL, attempts = 0, next_at = now(),
+                 handled_at = NULL
+               WHERE provider = 'stripe' AND event_id = ANY ($1) AND state = 'IGNORED' AND failure = $2
+               RETURNING pg_notify($3, '')::text""",
+            event_ids,
+            NO_EFFECT,
+            CHANNEL,
+        )
+        return len(taken)
+
+    return await db.run(SYSTEM, work)
 
 
 async def sweep_fundings(db: Database, gateway: StripeGateway, settings: Settings) -> int:

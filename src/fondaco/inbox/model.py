@@ -24,6 +24,7 @@ INBOX_EVENT = Machine(
         Move("FAILED", "DEFERRED", "worker", "later try"),
         Move("FAILED", "DEAD", "worker", "tries used up; somebody is told"),
         Move("DEAD", "RECEIVED", "ops", "replayed by hand, audited"),
+        Move("IGNORED", "RECEIVED", "worker", "an older version knew no effect of its type; this one does"),
     ),
 )
 
@@ -37,6 +38,7 @@ SESSION_TYPES = (
 REFUND_TYPES = ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated")
 TYPES = frozenset((*SESSION_TYPES, "payment_intent.succeeded", "charge.updated", *REFUND_TYPES))
 """The types of events that can have an effect here."""
+NO_EFFECT = "Events of this type have no effect."
 
 
 def of_no_interest(kind: str, account: str, *, livemode: bool, own_mode: bool) -> str | None:
@@ -45,7 +47,7 @@ def of_no_interest(kind: str, account: str, *, livemode: bool, own_mode: bool) -
         return "It is of the other mode: test events mean nothing here, or live ones."
     if account:
         return "It is of another account."
-    return None if kind in TYPES else "Events of this type have no effect."
+    return None if kind in TYPES else NO_EFFECT
 
 
 class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,6 +39,7 @@ CREATE TABLE inbox.refusal (
 -- How far back the provider's own list has been compared.
 CREATE TABLE inbox.backfill (
   provider text PRIMARY KEY,
-  seen_to  timestamptz NOT NULL
+  seen_to  timestamptz NOT NULL,
+  types    text[]                                      -- of which types
 );
 GRANT SELECT, INSERT, UPDATE ON inbox.event, inbox.refusal, inbox.backfill TO fondaco_app;
