@@ -128,6 +128,26 @@ class Settings(BaseSettings):
             description="Buyer protection: days after delivery until money is released by itself.",
         ),
     ] = 3
+    case_days: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=180,
+            description="Days after the release of a line's money in which its buyer may still open a case.",
+        ),
+    ] = 14
+    payout_hour: Annotated[
+        int, Field(ge=0, le=23, description="Hour of the day (UTC) from which the daily payouts are made.")
+    ] = 2
+    payout_min: Annotated[int, Field(ge=1, description="The least that is paid out, minor units.")] = 100
+    reserve_days: Annotated[
+        int,
+        Field(ge=1, le=365, description="Days after which money kept back by risk tier becomes payable."),
+    ] = 60
+    hold_days: Annotated[
+        int,
+        Field(ge=1, le=730, description="Days after which money still held for a seller is an alert."),
+    ] = 90
     top_up_min: Annotated[int, Field(ge=1, description="Least wallet top-up, minor units.")] = 500
     top_up_max: Annotated[int, Field(ge=1, description="Largest wallet top-up, minor units.")] = 50_000
     api_rate: Annotated[

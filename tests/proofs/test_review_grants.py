@@ -29,6 +29,12 @@ CALLABLE = {
     "orders.quoted",
     "orders.release",
     "orders.release_due",
+    "payouts.begin_run",
+    "payouts.free_reserve",
+    "payouts.give_back",
+    "payouts.intend",
+    "payouts.note_reversal",
+    "payouts.run_step",
 }
 DEFINERS = """
 SELECT n.nspname || '.' || p.proname AS name, p.proconfig,

@@ -30,6 +30,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "orders.own": frozenset({"customer"}),
     "library.own": frozenset({"customer"}),
     "library.reveal": frozenset({"customer"}),
+    "cases.own": frozenset({"customer"}),  # open, write in, withdraw, settle one's own cases
     "store.open": frozenset({"customer"}),
     # The seller desk
     "seller.see": _SELLERS,
@@ -42,16 +43,25 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "stock.read": _SELLERS | {"api_key"},
     "stock.write": _seller("owner", "manager", "fulfilment"),
     "sales.read": _SELLERS | {"api_key"},
+    "cases.answer": _seller("owner", "manager", "fulfilment"),
     "balance.read": _seller("owner", "finance", "read_only", "manager"),
+    "payouts.request": _seller("owner", "finance"),
+    "store.connect": _seller("owner", key=False),  # where the money goes
     # The staff console
     "console.see": _STAFF,
     "console.orders": _STAFF,
     "console.people": _STAFF,
     "console.mails": _staff("support", "ops", "admin", "auditor"),
     "console.mail_again": _staff("support", "ops", "admin"),
+    "console.cases": _STAFF,
+    "console.case_work": _staff("support", "ops", "admin"),  # take, ask, close: never money
+    "console.case_decide": _staff("finance", "admin"),  # decides, which moves money
     "console.inbox": _staff("ops", "finance", "admin", "auditor"),
     "console.replay": _staff("ops", "admin"),
     "console.ledger": _staff("finance", "admin", "auditor"),
+    "console.payouts": _staff("ops", "finance", "admin", "auditor"),
+    "console.payouts_hold": _staff("ops", "finance", "admin"),
+    "console.payouts_run": _staff("finance", "admin"),  # run, let go, cancel, take back
     "console.audit": _staff("admin", "auditor"),
     "console.checks": _staff("ops", "admin", "auditor"),
     "console.moderate": _staff("ops", "admin"),

@@ -82,8 +82,14 @@ CREATE TABLE orders.order_line (
   released_at    timestamptz,
   matures_at     timestamptz,                          -- when the seller may dispose of it
   matured_at     timestamptz,
+  refunded_commission bigint NOT NULL DEFAULT 0,       -- of `refunded`: what the marketplace gave back
+  refunded_tax   bigint NOT NULL DEFAULT 0,
+  frozen_at      timestamptz,                          -- while a case keeps the money where it is
   CHECK (total = unit_price * quantity),
-  CHECK (commission + tax <= total AND refunded <= total)
+  CHECK (commission + tax <= total AND refunded <= total),
+  CONSTRAINT order_line_refunded_parts CHECK (refunded_commission BETWEEN 0 AND commission
+    AND refunded_tax BETWEEN 0 AND tax
+    AND refunded - refunded_commission - refunded_tax BETWEEN 0 AND total - commission - tax)
 );
 CREATE TRIGGER delivery_machine BEFORE INSERT OR UPDATE OF delivery_state ON orders.order_line
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('line_delivery', 'delivery_state');
@@ -92,7 +98,8 @@ CREATE TRIGGER escrow_machine BEFORE INSERT OR UPDATE OF escrow_state ON orders.
 CREATE INDEX order_line_order ON orders.order_line (order_id);
 CREATE INDEX order_line_listing ON orders.order_line (listing_id, delivered_at);
 CREATE INDEX order_line_due ON orders.order_line (release_at) WHERE escrow_state = 'HELD';
-CREATE INDEX order_line_maturing ON orders.order_line (matures_at) WHERE escrow_state = 'RELEASED' AND matured_at IS NULL;
+CREATE INDEX order_line_maturing ON orders.order_line (matures_at) WHERE escrow_state IN ('RELEASED', 'SPLIT') AND matured_at IS NULL;
+CREATE INDEX order_line_pending ON orders.order_line (seller_id, currency) WHERE escrow_state IN ('RELEASED', 'SPLIT') AND matured_at IS NULL;
 CREATE INDEX order_line_sales ON orders.order_line (seller_id, delivered_at) WHERE delivered_at IS NOT NULL;
 CREATE INDEX order_line_lately ON orders.order_line USING brin (delivered_at);
 -- Deferred: units are taken first, and the rows of a purchase are written only once it has them.
@@ -122,7 +129,8 @@ SELECT core.wall('orders.sold_base', '', '');
 -- Buying. One call takes an array of purchases and answers one row each, in order of arrival. A purchase
 -- is a JSON object:
 --   buyer, country (or null), idem, fingerprint (hex), actor, group, number, currency, from_cart,
---   bps, protection_days, maturity_days: the marketplace's terms at this moment,
+--   bps, protection_days, maturity_days, release, refund: the marketplace's terms at this moment (release:
+--   {policy, version, days, hours}; a store may have its own),
 --   until: for a card checkout, how long the stock is held,
 --   orders: one {id, number} for each seller there may be,
 --   lines:  {id, listing, quantity, price and/or price_version as the buyer saw them}.
@@ -167,9 +175,9 @@ BEGIN
     FROM ROWS FROM (jsonb_to_recordset(p_batch) AS (
         buyer uuid, country text, idem text, fingerprint text, actor text, "group" uuid, number text,
         currency text, from_cart boolean, bps int, protection_days int, maturity_days int, until timestamptz,
-        orders jsonb, lines jsonb)) WITH ORDINALITY
+        orders jsonb, lines jsonb, release jsonb, refund jsonb)) WITH ORDINALITY
       h(buyer, country, idem, fingerprint, actor, "group", number, currency, from_cart, bps, protection_days,
-        maturity_days, until, orders, lines, n)
+        maturity_days, until, orders, lines, release, refund, n)
     LEFT JOIN order_group g ON g.buyer_id = h.buyer AND g.idem = h.idem
     LEFT JOIN ledger.account a ON a.kind = 'wallet' AND a.owner = 'user:' || h.buyer
       AND a.currency = h.currency::char(3)
@@ -195,12 +203,13 @@ BEGIN
           jsonb_build_object('title', w.title, 'slug', w.slug, 'kind', w.kind, 'platform', w.platform,
             'region', w.region, 'edition', w.edition, 'activation', w.activation, 'seller', w.name,
             'seller_slug', w.seller_slug, 'price_version', w.price_version, 'listing_version', w.version, 'commission_bps', w.bps,
-            'funding', p_pay, 'protection_days', h.protection_days, 'maturity_days', h.maturity_days)
+            'funding', p_pay, 'protection_days', coalesce((w.release->>'days')::int, h.protection_days),
+            'maturity_days', h.maturity_days, 'release', coalesce(w.release, h.release), 'refund', h.refund)
         )::wanted ORDER BY w.listing_id) AS lines, sum(w.price * w.quantity)::bigint AS total
       FROM (
         SELECT x.*, l.seller_id, l.kind, l.state, l.title, l.slug, l.platform, l.region, l.edition, l.activation,
                l.price, l.price_version, l.version, l.max_per_order, l.currency::text, s.state AS store, s.name,
-               s.slug AS seller_slug, coalesce(s.commission_bps, h.bps) AS bps,
+               s.slug AS seller_slug, coalesce(s.commission_bps, h.bps) AS bps, s.release,
                dense_rank() OVER (ORDER BY l.seller_id)::int AS part
         FROM (
           SELECT x.listing AS listing_id, (array_agg(x.id))[1] AS line_id, sum(x.quantity)::int AS quantity,
@@ -331,7 +340,7 @@ BEGIN
     SELECT w.line_id, (h.parts->(w.part - 1)->>'id')::uuid, h.buyer, w.seller_id, w.listing_id, w.quantity,
            w.price, w.price * w.quantity, w.commission, h.currency, w.terms,
            CASE WHEN paid THEN 'DELIVERED' ELSE 'RESERVED' END, CASE WHEN paid THEN 'HELD' ELSE 'EMPTY' END,
-           moment + make_interval(days => h.days), moment
+           moment + make_interval(days => (w.terms->>'protection_days')::int), moment
     FROM unnest(p_chosen) h, unnest(h.lines) w;
 END $$;
 
@@ -641,46 +650,109 @@ BEGIN
   RETURN 'done';
 END $$;
 
--- Protection ends: a held line's money goes to the seller (pending) and the marketplace (commission).
+-- What a seller has of a line, after what was refunded of it.
+CREATE FUNCTION orders.seller_part(l orders.order_line) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+  SELECT l.total - l.commission - l.tax - (l.refunded - l.refunded_commission - l.refunded_tax)
+$$;
+
+-- Protection ends: what is left of a held line's money goes to the seller (what they owe first, the rest
+-- pending) and the marketplace (commission). p_even_frozen: a case has been decided for the seller.
 -- One release at a time in the whole database, so that no two wait for each other's accounts.
-CREATE FUNCTION orders.release(p_lines uuid[], p_actor text) RETURNS int
+CREATE FUNCTION orders.release(p_lines uuid[], p_actor text, p_even_frozen boolean DEFAULT false) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
 DECLARE
   l order_line;
   accounts bigint[];
   amounts bigint[];
+  net bigint;
+  debt bigint;
   released int := 0;
-  completed int;
   touched uuid[] := '{}';
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('orders.release'));
-  FOR l IN SELECT * FROM order_line WHERE id = ANY (p_lines) AND escrow_state = 'HELD'
+  FOR l IN SELECT * FROM order_line WHERE id = ANY (p_lines)
+           AND (escrow_state = 'HELD' OR p_even_frozen AND escrow_state = 'FROZEN')
            ORDER BY seller_id, id FOR UPDATE LOOP
-    UPDATE order_line SET escrow_state = 'RELEASED', released_at = now(),
-        matures_at = now() + make_interval(days => (l.terms->>'maturity_days')::int) WHERE id = l.id;
+    UPDATE order_line SET escrow_state = CASE WHEN l.refunded > 0 THEN 'SPLIT' ELSE 'RELEASED' END, released_at = now(),
+        frozen_at = NULL, matures_at = now() + make_interval(days => (l.terms->>'maturity_days')::int) WHERE id = l.id;
+    net := seller_part(l);
+    debt := coalesce((SELECT b.amount FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
+      WHERE a.kind = 'seller_receivable' AND a.owner = 'seller:' || l.seller_id AND a.currency = l.currency
+      FOR UPDATE OF b), 0);
+    debt := least(debt, net);
     accounts := ARRAY[ledger.open_account('escrow', 'line:' || l.id, l.currency),
                       ledger.open_account('seller_pending', 'seller:' || l.seller_id, l.currency),
                       ledger.open_account('commission', 'platform', l.currency)];
-    amounts := ARRAY[l.total, -(l.total - l.commission - l.tax), -l.commission];
-    IF l.tax > 0 THEN
+    amounts := ARRAY[l.total - l.refunded, debt - net, l.refunded_commission - l.commission];
+    IF debt > 0 THEN
+      accounts := accounts || ledger.open_account('seller_receivable', 'seller:' || l.seller_id, l.currency);
+      amounts := amounts || -debt;
+    END IF;
+    IF l.tax > l.refunded_tax THEN
       accounts := accounts || ledger.open_account('tax_payable', 'platform', l.currency);
-      amounts := amounts || -l.tax;
+      amounts := amounts || l.refunded_tax - l.tax;
     END IF;
     PERFORM ledger.post('release', 'release:' || l.id, 'order:' || l.order_id, p_actor, accounts, amounts);
-    PERFORM audit.record('line.released', 'order:' || l.order_id, p_actor, jsonb_build_object('line_id', l.id,
-              'buyer_id', l.buyer_id, 'seller_id', l.seller_id));
+    PERFORM audit.record('line.released', 'order:' || l.order_id, p_actor, jsonb_strip_nulls(jsonb_build_object(
+              'line_id', l.id, 'buyer_id', l.buyer_id, 'seller_id', l.seller_id, 'netted', nullif(debt, 0),
+              'currency', CASE WHEN debt > 0 THEN l.currency END)));
     released := released + 1;
     touched := touched || l.order_id;
   END LOOP;
-  WITH done AS (
-    UPDATE orders o SET state = 'COMPLETED', completed_at = now() WHERE o.id = ANY (touched)
-      AND o.state = 'DELIVERED' AND NOT EXISTS (
-        SELECT 1 FROM order_line i WHERE i.order_id = o.id AND i.escrow_state NOT IN ('RELEASED', 'REFUNDED'))
-    RETURNING o.*)
-  SELECT count(audit.record('order.completed', 'order:' || id, p_actor,
-           jsonb_build_object('group_id', group_id, 'buyer_id', buyer_id, 'seller_id', seller_id)))
-    INTO completed FROM done;
+  PERFORM settle_orders(touched, p_actor);
   RETURN released;
+END $$;
+
+-- Orders whose lines' money is nowhere in between any more: REFUNDED when the buyer has all of it back,
+-- COMPLETED when not.
+CREATE FUNCTION orders.settle_orders(p_orders uuid[], p_actor text) RETURNS void
+LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
+DECLARE
+  told int;
+BEGIN
+  WITH done AS (
+    UPDATE orders o SET state = CASE WHEN t.all_back THEN 'REFUNDED' ELSE 'COMPLETED' END,
+        completed_at = coalesce(o.completed_at, CASE WHEN NOT t.all_back THEN now() END)
+      FROM (SELECT i.order_id, bool_and(i.refunded = i.total) AS all_back FROM order_line i
+            WHERE i.order_id = ANY (p_orders) GROUP BY i.order_id
+            HAVING bool_and(i.escrow_state IN ('RELEASED', 'REFUNDED', 'SPLIT'))) t
+      WHERE o.id = t.order_id AND (o.state = 'DELIVERED' OR o.state = 'COMPLETED' AND t.all_back)
+    RETURNING o.*)
+  SELECT count(audit.record(CASE state WHEN 'REFUNDED' THEN 'order.refunded' ELSE 'order.completed' END, 'order:' || id,
+           p_actor, jsonb_build_object('group_id', group_id, 'buyer_id', buyer_id, 'seller_id', seller_id)))
+    INTO told FROM done;
+END $$;
+
+-- A case begins: the money of these lines stays where it is, their release clock stands still. Answers which.
+CREATE FUNCTION orders.freeze(p_lines uuid[], p_actor text) RETURNS uuid[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+DECLARE
+  found uuid[];
+  told int;
+BEGIN
+  PERFORM 1 FROM order_line WHERE id = ANY (p_lines) ORDER BY id FOR UPDATE;
+  WITH frozen AS (
+    UPDATE order_line SET escrow_state = 'FROZEN', frozen_at = now()
+      WHERE id = ANY (p_lines) AND escrow_state = 'HELD' RETURNING *)
+  SELECT array_agg(id), count(audit.record('line.frozen', 'order:' || order_id, p_actor, jsonb_build_object('line_id', id,
+           'buyer_id', buyer_id, 'seller_id', seller_id))) INTO found, told FROM frozen;
+  RETURN coalesce(found, '{}');
+END $$;
+
+-- A case ends without a decision about the money: protection goes on for as long as was left of it.
+CREATE FUNCTION orders.thaw(p_lines uuid[], p_actor text) RETURNS uuid[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+DECLARE
+  found uuid[];
+  told int;
+BEGIN
+  PERFORM 1 FROM order_line WHERE id = ANY (p_lines) ORDER BY id FOR UPDATE;
+  WITH thawed AS (
+    UPDATE order_line SET escrow_state = 'HELD', release_at = release_at + (now() - frozen_at), frozen_at = NULL
+      WHERE id = ANY (p_lines) AND escrow_state = 'FROZEN' RETURNING *)
+  SELECT array_agg(id), count(audit.record('line.thawed', 'order:' || order_id, p_actor, jsonb_build_object('line_id', id,
+           'buyer_id', buyer_id, 'seller_id', seller_id))) INTO found, told FROM thawed;
+  RETURN coalesce(found, '{}');
 END $$;
 
 -- The release clock: at most p_limit lines whose protection is over.
@@ -691,28 +763,44 @@ LANGUAGE sql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
     ORDER BY release_at LIMIT p_limit), 'system')
 $$;
 
--- Maturity: released money becomes payable. One journal per seller and currency for up to p_limit lines.
+-- Maturity: released money becomes payable, less what is kept back from this seller for a while. One journal per
+-- seller and currency for up to p_limit lines. Refunds may have taken some of what was pending.
 CREATE FUNCTION orders.mature_due(p_limit int) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
 DECLARE
   s record;
+  source bigint;
+  amount bigint;
+  kept bigint;
   lines int := 0;
 BEGIN
   FOR s IN
-    SELECT d.seller_id, d.currency, array_agg(d.id ORDER BY d.id) AS ids,
-           sum(d.total - d.refunded - d.commission - d.tax)::bigint AS net
-    FROM (SELECT * FROM order_line WHERE escrow_state = 'RELEASED' AND matured_at IS NULL AND matures_at <= now()
+    SELECT d.seller_id, d.currency, array_agg(d.id ORDER BY d.id) AS ids, sum(seller_part(d))::bigint AS net
+    FROM (SELECT * FROM order_line WHERE escrow_state IN ('RELEASED', 'SPLIT') AND matured_at IS NULL AND matures_at <= now()
           ORDER BY matures_at LIMIT p_limit FOR UPDATE SKIP LOCKED) d
     GROUP BY d.seller_id, d.currency ORDER BY d.seller_id, d.currency
   LOOP
     UPDATE order_line SET matured_at = now() WHERE id = ANY (s.ids);
     PERFORM audit.record('line.matured', 'order:' || i.order_id, 'system', jsonb_build_object('line_id', i.id,
               'seller_id', i.seller_id)) FROM order_line i WHERE i.id = ANY (s.ids) ORDER BY i.id;
-    PERFORM ledger.post('mature', 'mature:' || s.seller_id || ':' || s.ids[1], 'seller:' || s.seller_id, 'system',
-      ARRAY[ledger.open_account('seller_pending', 'seller:' || s.seller_id, s.currency),
-            ledger.open_account('seller_available', 'seller:' || s.seller_id, s.currency)],
-      ARRAY[s.net, -s.net]);
     lines := lines + cardinality(s.ids);
+    source := ledger.open_account('seller_pending', 'seller:' || s.seller_id, s.currency);
+    SELECT b.amount INTO amount FROM ledger.balance b WHERE b.account_id = source FOR UPDATE;
+    -- Asked once the balance is locked: what is released from now on is not in it yet.
+    IF EXISTS (SELECT 1 FROM order_line i WHERE i.seller_id = s.seller_id AND i.currency = s.currency
+               AND i.escrow_state IN ('RELEASED', 'SPLIT') AND i.matured_at IS NULL) THEN
+      amount := least(s.net, amount);
+    END IF;
+    CONTINUE WHEN amount = 0;
+    kept := amount * payouts.reserve_bps(s.seller_id) / 10000;
+    IF kept > 0 THEN
+      INSERT INTO payouts.reserve (seller_id, currency, amount, bps)
+        VALUES (s.seller_id, s.currency, kept, payouts.reserve_bps(s.seller_id));
+    END IF;
+    PERFORM ledger.post('mature', 'mature:' || s.seller_id || ':' || s.ids[1], 'seller:' || s.seller_id, 'system',
+      ARRAY[source, ledger.open_account('seller_available', 'seller:' || s.seller_id, s.currency)]
+        || CASE WHEN kept > 0 THEN ARRAY[ledger.open_account('seller_reserve', 'seller:' || s.seller_id, s.currency)] ELSE '{}' END,
+      ARRAY[amount, kept - amount] || CASE WHEN kept > 0 THEN ARRAY[-kept] ELSE '{}' END);
   END LOOP;
   RETURN lines;
 END $$;
@@ -731,8 +819,8 @@ BEGIN
   RETURN QUERY
     SELECT k.n, g.id, g.number, g.buyer_id, g.total, g.currency::text, g.created_at,
            o.id, o.number, o.seller_id, o.total, l.id, l.listing_id, l.quantity, l.unit_price, l.total,
-           l.release_at, l.terms,
-           ARRAY(SELECT e.id FROM delivery.entitlement e WHERE e.line_id = l.id ORDER BY e.id)
+           l.delivered_at + make_interval(days => (l.terms->>'protection_days')::int), l.terms,
+           ARRAY(SELECT e.id FROM delivery.entitlement e WHERE e.line_id = l.id AND e.replaces IS NULL ORDER BY e.id)
     FROM unnest(p_groups, p_buyers) WITH ORDINALITY k(group_id, buyer_id, n)
     JOIN order_group g ON g.id = k.group_id AND g.buyer_id = k.buyer_id AND g.funding_policy = 'wallet'
     JOIN orders o ON o.group_id = g.id
@@ -836,4 +924,5 @@ END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA orders FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION orders.as_bought, orders.buy, orders.place, orders.pay_group, orders.give_up,
-  orders.put_in_cart, orders.quoted, orders.release, orders.release_due, orders.mature_due, orders.region_fits TO fondaco_app;
+  orders.put_in_cart, orders.quoted, orders.freeze, orders.thaw, orders.release, orders.release_due, orders.mature_due,
+  orders.region_fits TO fondaco_app;

@@ -34,7 +34,9 @@ SCOPES: Mapping[str, str] = {
     "stock.read": "See stock and imports",
     "stock.write": "Hand keys in and take them out",
     "sales.read": "See orders and sales",
-    "balance.read": "See balances",
+    "cases.answer": "Answer cases and offer to settle them",
+    "balance.read": "See balances and payouts",
+    "payouts.request": "Withdraw what is available",
 }
 # Sidebar: group, then (words, address, icon, permission).
 _NAV = (
