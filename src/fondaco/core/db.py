@@ -1,10 +1,11 @@
 """The database: a pool, transactions that say who is asking, and retries that cannot hurt."""
 
 import asyncio
+import errno
 import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -44,15 +45,20 @@ OVERLOADED = (
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     *RETRY,
+    ConnectionError,
+    TimeoutError,
 )
+# The driver's words for a lost connection (the pool takes it back in the middle of its use), in the one class
+# that also tells mistakes of its callers.
+_GONE = ("closed", "released back to the pool")
 FULL_FOR_S = 15.0  # so long a disk that was full counts as full
 
 
 def trouble(error: BaseException) -> Unavailable | None:
     """The database's trouble as a Problem, when it is that: whatever was asked may be asked again."""
-    if isinstance(error, asyncpg.DiskFullError):
+    if isinstance(error, asyncpg.DiskFullError) or getattr(error, "errno", None) == errno.ENOSPC:
         return NoRoom()
-    away = isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
+    away = isinstance(error, asyncpg.InterfaceError) and any(words in str(error) for words in _GONE)
     away = away or isinstance(error, asyncpg.InternalClientError)
     return Unavailable() if away or isinstance(error, OVERLOADED) else None
 
@@ -206,10 +212,11 @@ class Database:
         try:
             yield
         except BaseException:
-            if not connection.is_closed():
-                try:
-                    await connection.execute("ROLLBACK")
-                except LOST:  # broken meanwhile: what broke it is told, and nobody gets this connection again
+            try:
+                await connection.execute("ROLLBACK")
+            except (asyncpg.PostgresError, *LOST):
+                # It is gone: what broke it is told, and nobody gets this connection again.
+                with suppress(asyncpg.InterfaceError):  # the pool has taken it back already
                     connection.terminate()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
             raise
         # PostgreSQL answers ROLLBACK, without an error, when a statement before had failed.

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Never
 from uuid import UUID
 
-from fondaco.core.problem import Problem
+from fondaco.core.problem import Problem, Unavailable
 
 
 class VaultSealBroken(Problem):
@@ -14,10 +14,10 @@ class VaultSealBroken(Problem):
     code = "vault_seal_broken"
 
 
-class VaultKeyMissing(Problem):
-    """This secret cannot be opened: its key-encryption key is not configured (vault_keys)."""
+class VaultKeyMissing(Unavailable):
+    """This secret cannot be opened now: its key-encryption key is not configured here (vault_keys). Nothing
+    is lost; try again in a moment."""
 
-    status = 500
     code = "vault_key_missing"
 
 
