@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -142,6 +143,33 @@ def verify(*, json: Annotated[bool, Parameter(negative="", help="Print the fault
         from fondaco.up.checks import verify_books
 
         return asyncio.run(verify_books(as_json=json))
+
+
+@app.command
+def export(
+    form: Annotated[
+        Literal["beancount", "ledger"], Parameter(name="--format", help="Dialect; hledger reads ledger's.")
+    ] = "beancount",
+    *,
+    since: Annotated[
+        datetime | None, Parameter(help="First day, UTC; what was before is brought forward.")
+    ] = None,
+    until: Annotated[datetime | None, Parameter(help="The day after the last, UTC.")] = None,
+    out: Annotated[Path | None, Parameter(help="File to write; the output if left out.")] = None,
+) -> int:
+    """Write the books as text for a plain-text-accounting program."""
+    from fondaco.up.local import settings_of_this_machine
+
+    with settings_of_this_machine():
+        if _bad_settings():
+            return 1
+        import asyncio
+
+        from fondaco.statements.export import Format
+        from fondaco.up.export import write_books
+
+        days = [d.replace(tzinfo=UTC) if d else None for d in (since, until)]
+        return asyncio.run(write_books(Format(form), out, *days))
 
 
 @app.command

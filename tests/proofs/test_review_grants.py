@@ -29,6 +29,7 @@ CALLABLE = {
     "orders.quoted",
     "orders.release",
     "orders.release_due",
+    "statements.draw",
     "payouts.begin_run",
     "payouts.free_reserve",
     "payouts.give_back",
