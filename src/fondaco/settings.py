@@ -148,6 +148,10 @@ class Settings(BaseSettings):
         int,
         Field(ge=1, le=730, description="Days after which money still held for a seller is an alert."),
     ] = 90
+    refund_limit: Annotated[
+        int,
+        Field(ge=0, description="Above this a refund by the staff needs two people, minor units."),
+    ] = 10_000
     top_up_min: Annotated[int, Field(ge=1, description="Least wallet top-up, minor units.")] = 500
     top_up_max: Annotated[int, Field(ge=1, description="Largest wallet top-up, minor units.")] = 50_000
     api_rate: Annotated[
