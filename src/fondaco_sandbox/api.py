@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from fondaco_sandbox import ids, params
 from fondaco_sandbox.box import Cause, Sandbox
 from fondaco_sandbox.call import Call, Handler
-from fondaco_sandbox.errors import ApiError, broken
+from fondaco_sandbox.errors import ApiError, broken, unsupported
 from fondaco_sandbox.idempotency import Keys, fingerprint_of
 from fondaco_sandbox.resources import (
+    accounts,
     charges,
     customers,
     disputes,
     events,
     payment_intents,
+    payouts,
     prices,
     refunds,
     sessions,
+    transfers,
     webhook_endpoints,
 )
 from fondaco_sandbox.store import Obj
@@ -50,7 +53,7 @@ HANDLERS: dict[str, Handler] = {
     "GET /v1/charges": charges.list_,
     "GET /v1/charges/{id}": charges.retrieve,
     "POST /v1/charges/{id}": charges.update,
-    "GET /v1/balance": charges.balance,
+    "GET /v1/balance": charges.show_balance,
     "GET /v1/balance_transactions": charges.list_balance_transactions,
     "GET /v1/balance_transactions/{id}": charges.retrieve_balance_transaction,
     "POST /v1/refunds": refunds.create,
@@ -60,6 +63,24 @@ HANDLERS: dict[str, Handler] = {
     "POST /v1/refunds/{id}/cancel": refunds.cancel,
     "GET /v1/disputes": disputes.list_,
     "GET /v1/disputes/{id}": disputes.retrieve,
+    "POST /v1/accounts": accounts.create,
+    "GET /v1/accounts": accounts.list_,
+    "GET /v1/accounts/{id}": accounts.retrieve,
+    "POST /v1/accounts/{id}": accounts.update,
+    "DELETE /v1/accounts/{id}": accounts.delete,
+    "GET /v1/accounts/{id}/capabilities": accounts.capabilities,
+    "POST /v1/account_links": accounts.create_link,
+    "POST /v1/transfers": transfers.create,
+    "GET /v1/transfers": transfers.list_,
+    "GET /v1/transfers/{id}": transfers.retrieve,
+    "POST /v1/transfers/{id}": transfers.update,
+    "POST /v1/transfers/{id}/reversals": transfers.create_reversal,
+    "GET /v1/transfers/{id}/reversals": transfers.list_reversals,
+    "POST /v1/payouts": payouts.create,
+    "GET /v1/payouts": payouts.list_,
+    "GET /v1/payouts/{id}": payouts.retrieve,
+    "POST /v1/payouts/{id}": payouts.update,
+    "POST /v1/payouts/{id}/cancel": payouts.cancel,
     "GET /v1/events": events.list_,
     "GET /v1/events/{id}": events.retrieve,
     "POST /v1/webhook_endpoints": webhook_endpoints.create,
@@ -68,6 +89,21 @@ HANDLERS: dict[str, Handler] = {
     "POST /v1/webhook_endpoints/{id}": webhook_endpoints.update,
     "DELETE /v1/webhook_endpoints/{id}": webhook_endpoints.delete,
 }
+
+FOR_ACCOUNTS = frozenset(
+    f"{verb} /v1/{name}"
+    for name in ("balance_transactions", "charges", "events", "payouts")
+    for verb in ("GET",)
+) | {
+    "GET /v1/balance",
+    "GET /v1/balance_transactions/{id}",
+    "GET /v1/charges/{id}",
+    "GET /v1/events/{id}",
+    "GET /v1/payouts/{id}",
+    "POST /v1/payouts",
+    "POST /v1/payouts/{id}/cancel",
+}
+"""What can be asked on behalf of a connected account (the header Stripe-Account)."""
 
 
 @dataclass(slots=True)
@@ -79,6 +115,7 @@ class _Asked:
     pairs: list[tuple[str, str]]
     request: Request
     cause: Cause
+    account: str | None
 
 
 class Api:
@@ -102,13 +139,15 @@ class Api:
 
     async def _admit(self, request: Request, cause: Cause) -> Response:
         check_key(request.headers.get("authorization", ""))
-        if "stripe-account" in request.headers:
-            account = request.headers["stripe-account"]
+        account = request.headers.get("stripe-account")
+        if account is not None and self._box.store.get("account", account) is None:
             message = f"The provided key does not have access to account '{account}' (or it does not exist)."
             raise ApiError(403, message, code="account_invalid")
         operation, object_id = find_operation(request.method, request.path)
+        if account and operation not in FOR_ACCOUNTS:
+            raise unsupported(f"{operation} on behalf of a connected account")
         pairs = request.form_pairs() if request.method == "POST" else request.query_pairs()
-        asked = _Asked(operation, object_id, pairs, request, cause)
+        asked = _Asked(operation, object_id, pairs, request, cause, account)
         if request.method != "POST":
             return self._work(asked, self._run)
         if self._box.faults.take("rate_limit", request.path):
@@ -165,7 +204,7 @@ class Api:
         box = self._box
         checked = params.check(asked.operation, params.nest(asked.pairs))
         wanted: list[str] = checked.get("expand", [])
-        call = Call(box, checked, asked.object_id, base_url(asked.request))
+        call = Call(box, checked, asked.object_id, base_url(asked.request), asked.account)
         kept_error: ApiError | None = None
         body: Obj = {}
         with box.store.savepoint():

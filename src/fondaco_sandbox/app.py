@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fondaco_sandbox import checkout, panel
+from fondaco_sandbox import checkout, onboarding, panel
 from fondaco_sandbox.api import Api, base_url, error_answer
 from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.control import Control
@@ -92,6 +92,12 @@ class App:
             return error_answer(ApiError(403, "This form was sent by another site."))
         return None
 
+    def _hosted(self, request: Request) -> Response:
+        """The pages that Stripe hosts: onboarding of sellers, payment."""
+        if request.path.startswith("/c/connect/"):
+            return onboarding.answer(self.box, request)
+        return checkout.answer(self.box, request, base_url(request))
+
     async def _answer(self, request: Request) -> Response:
         path = request.path
         if path.startswith("/v1/"):
@@ -103,7 +109,7 @@ class App:
         if path.startswith("/sandbox/"):
             return await self._control.answer(request)
         if path.startswith("/c/") and request.method in ("GET", "HEAD", "POST"):
-            return checkout.answer(self.box, request, base_url(request))
+            return self._hosted(request)
         if path == "/" and request.method in ("GET", "HEAD"):
             return panel.panel(self.box)
         return document(

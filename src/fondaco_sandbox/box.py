@@ -9,7 +9,7 @@ from fondaco_sandbox.clock import Clock
 from fondaco_sandbox.faults import Faults
 from fondaco_sandbox.params import api_version
 from fondaco_sandbox.settings import Settings
-from fondaco_sandbox.store import Obj, Store
+from fondaco_sandbox.store import Obj, Store, of
 
 
 @dataclass(slots=True)
@@ -44,13 +44,16 @@ class Sandbox:
         """Write down something that happened, for `truth.jsonl`."""
         self.store.fact({"at": self.now(), "fact": name, **details})
 
-    def emit(self, kind: str, body: Obj, previous: Obj | None = None) -> None:
-        """Make the event `kind` about the object's present state and plan its deliveries."""
-        self._emit_one(kind, body, previous)
-        if self.faults.strikes("twin"):
-            self._emit_one(kind, body, previous)
+    def emit(self, kind: str, body: Obj, previous: Obj | None = None, account: str | None = None) -> None:
+        """Make the event `kind` about the object's present state and plan its deliveries.
 
-    def _emit_one(self, kind: str, body: Obj, previous: Obj | None) -> None:
+        `account`: the connected account on which it happened; its events go to endpoints made with `connect`.
+        """
+        self._emit_one(kind, body, previous, account)
+        if self.faults.strikes("twin"):
+            self._emit_one(kind, body, previous, account)
+
+    def _emit_one(self, kind: str, body: Obj, previous: Obj | None, account: str | None) -> None:
         data: Obj = {"object": {name: value for name, value in body.items() if name != "secret"}}
         if previous:
             data["previous_attributes"] = previous
@@ -65,13 +68,24 @@ class Sandbox:
             "request": {"id": self.cause.request_id, "idempotency_key": self.cause.idempotency_key},
             "type": kind,
         }
-        self.store.insert("event", event)
-        self.fact("event.created", event=event["id"], type=kind, object=body.get("id"))
-        for endpoint in self.store.all("webhook_endpoint"):
-            wanted: list[str] = endpoint["enabled_events"]
-            if endpoint["status"] == "enabled" and ("*" in wanted or kind in wanted):
+        more: Obj = {}
+        if account:
+            event["account"] = more["account"] = account
+        self.store.insert(of(account, "event"), event)
+        self.fact("event.created", event=event["id"], type=kind, object=body.get("id"), **more)
+        for endpoint in self.listeners(kind, account):
+            if endpoint["status"] == "enabled":
                 self._plan(event["id"], endpoint["id"])
         self.on_work()
+
+    def listeners(self, kind: str, account: str | None) -> list[Obj]:
+        """The endpoints that asked for such events."""
+        return [
+            endpoint
+            for endpoint in self.store.all("webhook_endpoint")
+            if ("*" in endpoint["enabled_events"] or kind in endpoint["enabled_events"])
+            and bool(self.store.hidden(endpoint["id"]).get("connect")) == bool(account)
+        ]
 
     def _plan(self, event: str, endpoint: str) -> None:
         """Plan one delivery, as the faults want it: late, twice, never, with a forgery beside it."""

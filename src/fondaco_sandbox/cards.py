@@ -4,7 +4,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["pays", "declines", "authenticates", "debits", "debit_fails"]
-Later = Literal["", "disputed", "refund_fails", "refund_pending"]
+Later = Literal[
+    "",
+    "available_at_once",
+    "disputed",
+    "disputed_not_received",
+    "disputed_twice",
+    "inquiry",
+    "refund_fails",
+    "refund_pending",
+    "warned",
+]
 BANK_DEBITS = {"sepa_debit": "SEPA direct debit", "us_bank_account": "ACH direct debit"}
 
 
@@ -70,11 +80,46 @@ CARDS = (
         ),
     ),
     Card(
+        "4000000000000077",
+        "Succeeds, the money can be used at once",
+        "pays",
+        ("pm_card_bypassPending", "tok_bypassPending"),
+        later="available_at_once",
+    ),
+    Card(
         "4000000000000259",
         "Succeeds, is disputed later",
         "pays",
         ("pm_card_createDispute",),
         later="disputed",
+    ),
+    Card(
+        "4000000000002685",
+        "Succeeds, disputed later: not received",
+        "pays",
+        ("pm_card_createDisputeProductNotReceived",),
+        later="disputed_not_received",
+    ),
+    Card(
+        "4000000000001976",
+        "Succeeds, the bank asks later (inquiry)",
+        "pays",
+        ("pm_card_createDisputeInquiry",),
+        later="inquiry",
+    ),
+    Card(
+        "4000000000005423",
+        "Succeeds, early fraud warning later",
+        "pays",
+        ("pm_card_createIssuerFraudRecord",),
+        later="warned",
+    ),
+    Card(
+        "4000000404000079",
+        "Succeeds, is disputed twice later",
+        "pays",
+        ("pm_card_createMultipleDisputes",),
+        later="disputed_twice",
     ),
     Card(
         "4000000000005126",

@@ -54,6 +54,9 @@ def read_options(argv: Sequence[str] | None) -> Settings:
         "as everybody on the machine can read a command line",
     )
     parser.add_argument("--settle-seconds", type=int, default=5, help="how long late things take (5)")
+    parser.add_argument(
+        "--available-after-seconds", type=int, default=2 * 86_400, help="how long money is pending (2 days)"
+    )
     parser.add_argument("--allow-remote", action="store_true", help="take other host names and addresses")
     given = parser.parse_args(argv)
     if given.host not in LOOPBACK and not given.allow_remote:
@@ -68,6 +71,7 @@ def read_options(argv: Sequence[str] | None) -> Settings:
         webhook_url=given.webhook_url,
         webhook_secret=secret,
         settle_seconds=given.settle_seconds,
+        available_after_seconds=given.available_after_seconds,
         allow_remote=given.allow_remote,
     )
 

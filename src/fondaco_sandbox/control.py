@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from fondaco_sandbox import cards, timers
+from fondaco_sandbox import cards, control_money, timers
 from fondaco_sandbox.api import Api, base_url, error_answer
 from fondaco_sandbox.box import Cause, Sandbox
 from fondaco_sandbox.checkout import finish_authentication, success_address
@@ -41,6 +41,7 @@ class Control:
             "POST pay/{id}": self._pay,
             "POST authenticate/{id}": self._authenticate,
             "POST webhook_endpoints/{id}/roll": self._roll,
+            **control_money.actions(box),
         }
 
     async def answer(self, request: Request) -> Response:
@@ -145,14 +146,12 @@ class Control:
     async def _resend(self, _request: Request, _content: Obj, object_id: str) -> Obj:
         """Deliver an event once more to every endpoint that wanted it."""
         box = self._box
-        event = box.store.get("event", object_id)
-        if event is None:
+        found = box.store.find(object_id)
+        if found is None or found[1]["object"] != "event":
             raise no_such("event", object_id)
         with box.store.transaction():
-            for endpoint in box.store.all("webhook_endpoint"):
-                wanted: list[str] = endpoint["enabled_events"]
-                if "*" in wanted or event["type"] in wanted:
-                    self._plan_again(object_id, endpoint["id"])
+            for endpoint in box.listeners(found[1]["type"], found[1].get("account")):
+                self._plan_again(object_id, endpoint["id"])
         return {"event": object_id, "resent": True}
 
     def _plan_again(self, event: str, endpoint: str) -> None:

@@ -149,7 +149,8 @@ class Courier:
 
     async def _try_once(self, row: sqlite3.Row) -> End:
         box = self._box
-        event = box.store.get("event", row["event"])
+        found = box.store.find(row["event"])
+        event = found[1] if found else None
         endpoint = box.store.get("webhook_endpoint", row["endpoint"])
         if event is None or endpoint is None or endpoint["status"] != "enabled":
             return End("failed", "the endpoint is gone or disabled", counted=False)

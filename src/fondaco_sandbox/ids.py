@@ -1,5 +1,6 @@
 """Ids and secrets that look like Stripe's."""
 
+import hashlib
 import secrets
 import string
 
@@ -25,3 +26,8 @@ def request_id() -> str:
 
 def webhook_secret() -> str:
     return f"whsec_{letters(32)}"
+
+
+def mark(text: str) -> str:
+    """A short mark that is the same for the same text, such as a card's fingerprint."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Payments' objects in Stripe's shape, freshly made: intents, methods, charges, balance transactions."""
+"""Payments' objects in Stripe's shape, freshly made: intents, methods, charges."""
 
 import hashlib
 from typing import TYPE_CHECKING
@@ -82,8 +82,13 @@ def payment_method(now: int, card: Card, method_type: str, payer: "Payer", custo
     return method
 
 
+def nobody() -> Obj:
+    """Billing details of a payment that no person made."""
+    return {"address": no_address(), "email": None, "name": None, "phone": None, "tax_id": None}
+
+
 def billing_details(payer: "Payer") -> Obj:
-    return {"address": no_address(), "email": payer.email, "name": payer.name, "phone": None, "tax_id": None}
+    return nobody() | {"email": payer.email, "name": payer.name}
 
 
 def fingerprint(number: str) -> str:
@@ -200,6 +205,8 @@ def _details(intent: Obj, method: Obj) -> Obj:
     kind = method["type"]
     if kind == "card":
         return {"type": "card", "card": _card_details(intent, method["card"])}
+    if kind == "stripe_account":
+        return {"type": kind, kind: {}}
     account: Obj = method[kind]
     if kind == "sepa_debit":
         names = ("bank_code", "branch_code", "country", "fingerprint", "last4")
@@ -238,41 +245,4 @@ def _card_details(intent: Obj, card: Obj) -> Obj:
         "regulated_status": "unregulated",
         "three_d_secure": None,
         "transaction_link_id": None,
-    }
-
-
-def balance_transaction(
-    now: int, source: Obj, kind: str, amount: int, *, fee: int = 0, after: int = 0
-) -> Obj:
-    """Money moving on the balance: `amount` before the fee, negative when it leaves; usable `after` s."""
-    fee_detail: Obj = {
-        "amount": fee,
-        "application": None,
-        "currency": source["currency"],
-        "description": "Dispute fee" if kind == "adjustment" else "Stripe processing fees",
-        "type": "stripe_fee",
-    }
-    categories = {
-        "payment": "charge",
-        "payment_refund": "refund",
-        "payment_failure_refund": "refund_failure",
-        "adjustment": "dispute",
-    }
-    return {
-        "id": ids.new_id("txn"),
-        "object": "balance_transaction",
-        "amount": amount,
-        "available_on": now + after,
-        "balance_type": "payments",
-        "created": now,
-        "currency": source["currency"],
-        "description": source.get("description"),
-        "exchange_rate": None,
-        "fee": fee,
-        "fee_details": [fee_detail] if fee else [],
-        "net": amount - fee,
-        "reporting_category": categories.get(kind, kind),
-        "source": source["id"],
-        "status": "pending" if after else "available",
-        "type": kind,
     }

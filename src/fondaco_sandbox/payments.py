@@ -5,12 +5,10 @@ The functions here change objects, write facts and make events. They never refus
 
 from dataclasses import dataclass, field
 
-from fondaco_sandbox import ids, money, objects
+from fondaco_sandbox import balance, ids, money, objects
 from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.cards import Card, by_name
 from fondaco_sandbox.store import Obj
-
-AVAILABLE_AFTER = 2 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,22 +129,6 @@ def decline(box: Sandbox, intent: Obj, card: Card) -> Obj:
     return _back_to_start(box, intent, error)
 
 
-def move_money(box: Sandbox, entry: Obj) -> Obj:
-    """Keep a balance transaction (see `objects.balance_transaction`) and write it down."""
-    box.store.insert("balance_transaction", entry)
-    box.fact(
-        "balance_transaction",
-        balance_transaction=entry["id"],
-        type=entry["type"],
-        source=entry["source"],
-        amount=entry["amount"],
-        fee=entry["fee"],
-        net=entry["net"],
-        currency=entry["currency"],
-    )
-    return entry
-
-
 def _charge(box: Sandbox, intent: Obj, status: str) -> Obj:
     method = box.store.need("payment_method", intent["payment_method"])
     charge = box.store.insert("charge", objects.charge(box.now(), intent, method, status))
@@ -167,15 +149,17 @@ def _start_debit(box: Sandbox, intent: Obj) -> Obj:
 def _succeed(box: Sandbox, intent: Obj, charge: Obj) -> Obj:
     is_card = charge["payment_method_details"]["type"] == "card"
     fee = money.fee(charge["amount"])
-    entry = objects.balance_transaction(
+    card = by_name(box.store.hidden(intent["id"])["card"])
+    at_once = card is not None and card.later == "available_at_once"
+    entry = balance.transaction(
         box.now(),
         charge,
         "charge" if is_card else "payment",
         charge["amount"],
         fee=fee,
-        after=AVAILABLE_AFTER,
+        after=0 if at_once else box.settings.available_after_seconds,
     )
-    move_money(box, entry)
+    balance.move(box, entry)
     charge |= {"status": "succeeded", "paid": True, "captured": True, "balance_transaction": entry["id"]}
     charge["amount_captured"] = charge["amount"]
     box.store.save(charge)
@@ -194,7 +178,6 @@ def _succeed(box: Sandbox, intent: Obj, charge: Obj) -> Obj:
     )
     box.emit("charge.succeeded", charge)
     box.emit("payment_intent.succeeded", intent)
-    card = by_name(box.store.hidden(intent["id"])["card"])
     if card is not None and card.later == "disputed":
         box.later(box.settings.settle_seconds, "dispute", charge["id"])
     return intent

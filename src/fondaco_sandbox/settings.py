@@ -19,6 +19,8 @@ class Settings:
     webhook_url: str | None = None
     webhook_secret: str | None = field(default=None, repr=False)
     settle_seconds: int = 5
+    available_after_seconds: int = 2 * 86_400
+    """How long the money of a payment is pending before it can be transferred or paid out."""
     delivery_timeout_seconds: int = 10
     allow_remote: bool = False
     """Take Host headers and webhook addresses that are not this machine's own (needed inside containers)."""

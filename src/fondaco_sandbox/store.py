@@ -30,8 +30,16 @@ create index if not exists objects_intent on objects (kind, json_extract(body, '
 create index if not exists objects_charge on objects (kind, json_extract(body, '$.charge'));
 create index if not exists objects_customer on objects (kind, json_extract(body, '$.customer'));
 create index if not exists objects_created on objects (kind, created);
-create index if not exists objects_type on objects (kind, json_extract(body, '$.type'), seq);
+drop index if exists objects_type;
+create index if not exists objects_type_created on objects (kind, json_extract(body, '$.type'), created);
 create index if not exists objects_source on objects (kind, json_extract(body, '$.source'));
+create index if not exists objects_group on objects (kind, json_extract(body, '$.transfer_group'))
+    where json_extract(body, '$.transfer_group') is not null;
+create index if not exists objects_payout on objects (kind, json_extract(hidden, '$.payout'))
+    where json_extract(hidden, '$.payout') is not null;
+create table if not exists funds (
+    account text not null, currency text not null, due integer not null, amount integer not null,
+    primary key (account, currency, due)) without rowid;
 create table if not exists timers (
     seq integer primary key autoincrement, due_ms integer not null,
     action text not null, subject text not null);
@@ -48,7 +56,17 @@ create table if not exists idempotency (
 create table if not exists memory (name text primary key, value text not null);
 create table if not exists truth (seq integer primary key autoincrement, line text not null);
 """
-TABLES = ("objects", "timers", "deliveries", "idempotency", "memory", "truth")
+TABLES = ("objects", "funds", "timers", "deliveries", "idempotency", "memory", "truth")
+_SUM_FUNDS = """
+insert into funds (account, currency, due, amount)
+    select '', json_extract(body, '$.currency'), json_extract(body, '$.available_on'),
+           sum(json_extract(body, '$.net'))
+      from objects where kind = 'balance_transaction' and not exists (select 1 from funds) group by 2, 3"""
+
+
+def of(account: str | None, kind: str) -> str:
+    """The name under which objects of a connected account are kept; None: the platform itself."""
+    return f"{account}:{kind}" if account else kind
 
 
 class Store:
@@ -63,6 +81,7 @@ class Store:
         self.db.execute("pragma synchronous = full")
         self.db.execute("pragma busy_timeout = 5000")
         self.db.executescript(SCHEMA)
+        self.db.execute(_SUM_FUNDS)  # a state from before there were sums
         self._written = self._repair_truth()
         self._truth = self.truth_path.open("ab")
         self._append_truth()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fondaco_sandbox import payments
+from fondaco_sandbox import onboarding, payments, payouts
 from fondaco_sandbox.box import Cause, Sandbox
 from fondaco_sandbox.resources import disputes, refunds, sessions
 from fondaco_sandbox.store import Obj
@@ -29,7 +29,14 @@ ACTIONS: dict[str, tuple[str, Callable[[Sandbox, Obj], None]]] = {
     "lose_dispute": ("dispute", disputes.lose_later),
     "fail_refund": ("refund", refunds.fail_later),
     "finish_refund": ("refund", refunds.finish_later),
+    "verify_account": ("account", onboarding.verify_later),
+    "payout_arrives": ("payout", payouts.arrive_later),
+    "payout_fails": ("payout", payouts.fail_later),
 }
+
+
+SUBJECTS: dict[str, Callable[[Sandbox, str], None]] = {"pay_out": payouts.pay_out_later}
+"""Actions about something that is not one object."""
 
 
 def next_due(box: Sandbox) -> int | None:
@@ -46,15 +53,22 @@ def run_due(box: Sandbox) -> int:
         row = box.store.db.execute(sql, (now,)).fetchone()
         if row is None:
             return done
-        kind, action = ACTIONS[row["action"]]
         box.cause = Cause()
         box.clock.stand_at(row["due_ms"])
         try:
             with box.store.transaction():
                 box.store.db.execute("delete from timers where seq = ?", (row["seq"],))
-                subject = box.store.get(kind, row["subject"])
-                if subject is not None:
-                    action(box, subject)
+                _run(box, row["action"], row["subject"])
         finally:
             box.clock.stand_at(None)
         done += 1
+
+
+def _run(box: Sandbox, name: str, subject: str) -> None:
+    if name in SUBJECTS:
+        SUBJECTS[name](box, subject)
+        return
+    kind, action = ACTIONS[name]
+    found = box.store.find(subject)
+    if found is not None and found[1]["object"] == kind:
+        action(box, found[1])

@@ -1,6 +1,7 @@
 """How objects are shown: what changes with time, what is expanded, and pages of lists."""
 
 import json
+import sqlite3
 from typing import Any
 
 from fondaco_sandbox.box import Sandbox
@@ -15,11 +16,14 @@ EXPANDABLE: dict[str, dict[str, str]] = {
         "payment_method": "payment_method",
     },
     "charge": {
+        "application_fee": "application_fee",
         "balance_transaction": "balance_transaction",
         "customer": "customer",
         "failure_balance_transaction": "balance_transaction",
         "payment_intent": "payment_intent",
         "refunds": "refunds",
+        "source_transfer": "transfer",
+        "transfer": "transfer",
     },
     "refund": {
         "balance_transaction": "balance_transaction",
@@ -28,8 +32,34 @@ EXPANDABLE: dict[str, dict[str, str]] = {
         "failure_balance_transaction": "balance_transaction",
         "payment_intent": "payment_intent",
         "payment_method": "payment_method",
+        "source_transfer_reversal": "transfer_reversal",
+        "transfer_reversal": "transfer_reversal",
+    },
+    "application_fee": {
+        "account": "account",
+        "balance_transaction": "balance_transaction",
+        "charge": "charge",
+        "originating_transaction": "charge",
     },
     "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
+    "fee_refund": {"balance_transaction": "balance_transaction", "fee": "application_fee"},
+    "payout": {
+        "balance_transaction": "balance_transaction",
+        "failure_balance_transaction": "balance_transaction",
+    },
+    "radar.early_fraud_warning": {"charge": "charge", "payment_intent": "payment_intent"},
+    "transfer": {
+        "balance_transaction": "balance_transaction",
+        "destination": "account",
+        "destination_payment": "charge",
+        "source_transaction": "charge",
+    },
+    "transfer_reversal": {
+        "balance_transaction": "balance_transaction",
+        "destination_payment_refund": "refund",
+        "source_refund": "refund",
+        "transfer": "transfer",
+    },
     "balance_transaction": {"source": "any"},
     "checkout.session": {
         "customer": "customer",
@@ -108,7 +138,7 @@ def listing(items: list[Obj], url: str, *, more: bool) -> Obj:
 
 
 class Query:
-    """Conditions of a list in SQL."""
+    """Conditions of a list in SQL. Lists run along the index of `created`: any page costs the same."""
 
     def __init__(self, kind: str) -> None:
         self.parts = ["kind = ?"]
@@ -118,20 +148,27 @@ class Query:
         self.parts.append(sql)
         self.values += values
 
-    def created(self, wanted: Any) -> None:
-        """`created`: an exact second or {gt, gte, lt, lte}."""
+    def between(self, column: str, wanted: Any) -> None:
+        """A moment: an exact second or {gt, gte, lt, lte}."""
         limits: Obj = wanted if is_object(wanted) else {"is": wanted}
         for name, moment in limits.items():
             sign = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "is": "="}[name]
-            self.add(f"created {sign} ?", moment)
+            self.add(f"{column} {sign} ?", moment)
+
+    def beyond(self, row: sqlite3.Row, *, backwards: bool) -> None:
+        """Only what comes after (or, backwards, before) the object of a cursor in a list, newest first."""
+        sign = ">" if backwards else "<"
+        self.add(f"(created, seq) {sign} (?, ?)", row["created"], row["seq"])
 
 
 def page(call: Call, kind: str, url: str, filters: dict[str, str], query: Query | None = None) -> Obj:
     """One page of a list, newest first. `filters`: parameter -> path in the object."""
     params, store = call.params, call.box.store
-    query = query or Query(kind)
+    query = query or Query(call.of(kind))
+    cursor = next((name for name in ("ending_before", "starting_after") if name in params), None)
     if "created" in params:
-        query.created(params["created"])
+        # beside a cursor the limits only check: the cursor says where to read on
+        query.between("+created" if cursor else "created", params["created"])
     for param, path in filters.items():
         if param in params:
             query.add(f"json_extract(body, '$.{path}') = ?", params[param])
@@ -140,16 +177,15 @@ def page(call: Call, kind: str, url: str, filters: dict[str, str], query: Query 
         raise invalid(f"Invalid integer: limit must be between 1 and 100, not {limit}.", "limit")
     if "starting_after" in params and "ending_before" in params:
         raise invalid("You may specify only one of these parameters: starting_after, ending_before.")
-    backwards = "ending_before" in params
-    cursor = "ending_before" if backwards else "starting_after"
-    if cursor in params:
-        sql = "select seq from objects where id = ? and kind = ?"
-        row = store.db.execute(sql, (params[cursor], kind)).fetchone()
+    backwards = cursor == "ending_before"
+    if cursor:
+        sql = "select created, seq from objects where id = ? and kind = ?"
+        row = store.db.execute(sql, (params[cursor], call.of(kind))).fetchone()
         if row is None:
             raise no_such(kind, params[cursor], cursor)
-        query.add("seq > ?" if backwards else "seq < ?", row["seq"])
-    order = "asc" if backwards else "desc"
-    sql = f"select body from objects where {' and '.join(query.parts)} order by seq {order} limit ?"
+        query.beyond(row, backwards=backwards)
+    order = "created, seq" if backwards else "created desc, seq desc"
+    sql = f"select body from objects where {' and '.join(query.parts)} order by {order} limit ?"
     rows = store.db.execute(sql, (*query.values, limit + 1)).fetchall()
     items = [present(call.box, json.loads(row["body"])) for row in rows[:limit]]
     return listing(items[::-1] if backwards else items, url, more=len(rows) > limit)

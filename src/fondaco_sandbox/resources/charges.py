@@ -1,10 +1,11 @@
 """Charges and the balance: charges, balance transactions, balance."""
 
+from fondaco_sandbox import balance
 from fondaco_sandbox.call import Call
-from fondaco_sandbox.errors import no_such
+from fondaco_sandbox.errors import invalid
 from fondaco_sandbox.params import metadata
 from fondaco_sandbox.store import Obj
-from fondaco_sandbox.views import page
+from fondaco_sandbox.views import Query, page
 
 
 def retrieve(call: Call) -> Obj:
@@ -34,26 +35,22 @@ def retrieve_balance_transaction(call: Call) -> Obj:
 
 
 def list_balance_transactions(call: Call) -> Obj:
+    query = Query(call.of("balance_transaction"))
     if "payout" in call.params:
-        raise no_such("payout", call.params["payout"], "payout")
+        payout = call.named("payout", "payout")
+        if payout and not payout["automatic"]:
+            raise invalid(
+                "Balance transaction history can only be filtered on automatic transfers, not manual.",
+                "payout",
+            )
+        query.add("json_extract(hidden, '$.payout') = ?", call.params["payout"])
     filters = {name: name for name in ("currency", "source", "type")}
-    return page(call, "balance_transaction", "/v1/balance_transactions", filters)
+    return page(call, "balance_transaction", "/v1/balance_transactions", filters, query)
 
 
-def balance(call: Call) -> Obj:
+def show_balance(call: Call) -> Obj:
     """What is on the account, per currency: available now, and still pending."""
-    sql = """
-        select json_extract(body, '$.currency') as currency,
-               sum(json_extract(body, '$.net')) filter (where json_extract(body, '$.available_on') <= :now)
-                   as available,
-               sum(json_extract(body, '$.net')) filter (where json_extract(body, '$.available_on') > :now)
-                   as pending
-        from objects where kind = 'balance_transaction' group by 1 order by 1"""
-    rows = call.box.store.db.execute(sql, {"now": call.box.now()}).fetchall()
-    sums: list[tuple[str, int, int]] = [
-        (row["currency"], row["available"] or 0, row["pending"] or 0) for row in rows
-    ]
-    sums = sums or [("usd", 0, 0)]
+    sums = balance.sums(call.box, call.account) or [("usd", 0, 0)]
     return {
         "object": "balance",
         "available": [_funds(available, currency) for currency, available, _ in sums],

@@ -1,6 +1,6 @@
 """Disputes: opened by a test card after its payment, lost when nobody answers in time."""
 
-from fondaco_sandbox import ids, money, objects, payments
+from fondaco_sandbox import balance, ids, money
 from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.call import Call
 from fondaco_sandbox.store import Obj
@@ -56,9 +56,9 @@ def open_later(box: Sandbox, charge: Obj) -> None:
     charge["disputed"] = True
     box.store.save(charge)
     box.emit("charge.dispute.created", dispute)
-    entry = objects.balance_transaction(box.now(), dispute, "adjustment", -amount, fee=money.DISPUTE_FEE)
+    entry = balance.transaction(box.now(), dispute, "adjustment", -amount, fee=money.DISPUTE_FEE)
     entry["description"] = f"Chargeback withdrawal for {charge['id']}"
-    payments.move_money(box, entry)
+    balance.move(box, entry)
     dispute["balance_transactions"] = [entry]
     box.store.save(dispute)
     _write_down(box, "dispute.created", dispute)

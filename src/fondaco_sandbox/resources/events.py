@@ -19,7 +19,7 @@ def list_(call: Call) -> Obj:
     params = call.params
     if "type" in params and "types" in params:
         raise invalid("You may only specify one of these parameters: type, types.", "types")
-    query = Query("event")
+    query = Query(call.of("event"))
     query.add("created >= ?", call.box.now() - EVENTS_KEPT_SECONDS)
     if "type" in params:
         wanted: str = params["type"]

@@ -1,6 +1,6 @@
 """Refunds: whole, partial, pending, and those that fail after they seemed done."""
 
-from fondaco_sandbox import ids, money, objects, payments
+from fondaco_sandbox import balance, ids, money
 from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.call import Call
 from fondaco_sandbox.cards import by_name
@@ -20,9 +20,9 @@ def create(call: Call) -> Obj:
     refund = box.store.insert("refund", _new(call, charge, amount))
     is_card = charge["payment_method_details"]["type"] == "card"
     kind = "refund" if is_card else "payment_refund"
-    entry = objects.balance_transaction(box.now(), refund, kind, -amount)
+    entry = balance.transaction(box.now(), refund, kind, -amount)
     entry["description"] = f"REFUND FOR {'CHARGE' if is_card else 'PAYMENT'}"
-    refund["balance_transaction"] = payments.move_money(box, entry)["id"]
+    refund["balance_transaction"] = balance.move(box, entry)["id"]
     box.store.save(refund)
     charge["amount_refunded"] += amount
     charge["refunded"] = charge["amount_refunded"] == charge["amount"]
@@ -194,11 +194,11 @@ def _give_back(box: Sandbox, refund: Obj, status: str, reason: str) -> Obj:
     charge = box.store.need("charge", refund["charge"])
     is_card = charge["payment_method_details"]["type"] == "card"
     kind = "refund_failure" if is_card else "payment_failure_refund"
-    entry = objects.balance_transaction(box.now(), refund, kind, refund["amount"])
+    entry = balance.transaction(box.now(), refund, kind, refund["amount"])
     entry["description"] = "REFUND FAILURE"
     before = refund["status"]
     refund |= {"status": status, "failure_reason": reason}
-    refund["failure_balance_transaction"] = payments.move_money(box, entry)["id"]
+    refund["failure_balance_transaction"] = balance.move(box, entry)["id"]
     refund.pop("pending_reason", None)
     box.store.save(refund)
     charge["amount_refunded"] -= refund["amount"]

@@ -12,11 +12,12 @@ from fondaco_sandbox.store import Obj
 from fondaco_sandbox.views import page
 
 CONFIGURED = "we_configured_at_start"
+CONFIGURED_CONNECT = "we_configured_for_accounts"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def create(call: Call) -> Obj:
-    call.only("api_version", "description", "enabled_events", "metadata", "url")
+    call.only("api_version", "connect", "description", "enabled_events", "metadata", "url")
     params = call.params
     if params.get("api_version", api_version()) != api_version():
         raise unsupported(f"api_version={params['api_version']}", "api_version")
@@ -28,28 +29,33 @@ def create(call: Call) -> Obj:
         "url": _address(call.box, params["url"]),
     }
     secret = ids.webhook_secret()
-    body = _new(call.box, ids.new_id("we"), fields, secret)
+    body = _new(call.box, ids.new_id("we"), fields, secret, connect=params.get("connect", False))
     return body | {"secret": secret}
 
 
 def configure(box: Sandbox) -> str | None:
-    """Make or renew the endpoint that the sandbox was started with; its secret."""
+    """Make or renew the endpoint that the sandbox was started with; its secret.
+
+    Beside it stands one for the events of connected accounts: the same address, the same secret.
+    """
     url = box.settings.webhook_url
     if url is None:
         return None
-    known = box.store.get("webhook_endpoint", CONFIGURED)
-    old: str | None = box.store.hidden(CONFIGURED)["secrets"][0]["secret"] if known else None
-    secret = box.settings.webhook_secret or old or ids.webhook_secret()
-    if known is None:
-        _new(box, CONFIGURED, {"enabled_events": ["*"], "url": _address(box, url)}, secret)
-    else:
+    kept: list[Obj] = box.store.hidden(CONFIGURED).get("secrets", [])
+    secret: str = box.settings.webhook_secret or (kept[0]["secret"] if kept else "") or ids.webhook_secret()
+    for name in (CONFIGURED, CONFIGURED_CONNECT):
+        known = box.store.get("webhook_endpoint", name)
+        if known is None:
+            fields: Obj = {"enabled_events": ["*"], "url": _address(box, url)}
+            _new(box, name, fields, secret, connect=name == CONFIGURED_CONNECT)
+            continue
         box.store.save(known | {"url": _address(box, url)})
-        if secret != old:
-            box.store.hide(CONFIGURED, secrets=[{"secret": secret, "until": None}])
+        if secret != box.store.hidden(name)["secrets"][0]["secret"]:
+            box.store.hide(name, secrets=[{"secret": secret, "until": None}])
     return secret
 
 
-def _new(box: Sandbox, endpoint_id: str, fields: Obj, secret: str) -> Obj:
+def _new(box: Sandbox, endpoint_id: str, fields: Obj, secret: str, *, connect: bool) -> Obj:
     body: Obj = {
         "id": endpoint_id,
         "object": "webhook_endpoint",
@@ -64,7 +70,9 @@ def _new(box: Sandbox, endpoint_id: str, fields: Obj, secret: str) -> Obj:
         "url": "",
     }
     return box.store.insert(
-        "webhook_endpoint", body | fields, {"secrets": [{"secret": secret, "until": None}]}
+        "webhook_endpoint",
+        body | fields,
+        {"secrets": [{"secret": secret, "until": None}], "connect": connect},
     )
 
 
