@@ -1,9 +1,7 @@
 """A buyer's orders: the list, one purchase as it happens, and what may be done about it."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
-from typing import Any, cast
+from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
 from litestar import Response, get, post
@@ -24,11 +22,10 @@ from fondaco.pages.render import Crumb
 from fondaco.pages.states import state_mark
 from fondaco.pages.storefront import order_words
 from fondaco.pages.storefront.lines import Picture
+from fondaco.pages.waking import waking
 
 SPEC = ListSpec("/orders", facets=("state",), sizes=(25, 50, 100))
 STATES = ("PENDING_PAYMENT", "DELIVERED", "COMPLETED", "REFUNDED", "EXPIRED", "CANCELLED")
-LOOK_EVERY_S = 15.0  # a sign of life for proxies, and a look that needs no wake-up
-STREAM_S = 600.0  # then the browser asks the fragment's address instead
 
 
 @get("/orders", permit="orders.own", include_in_schema=False)
@@ -139,7 +136,7 @@ async def _stream(request: Call, group: OrderGroup) -> AsyncIterator[str | Serve
     if group.payment:
         refs.append(f"funding:{group.payment.id}")
     sent = ""
-    wakes = _wakes(orders.watch(request.app.state.parts, *refs))
+    wakes = waking(orders.watch(request.app.state.parts, *refs))
     try:
         async for _ in wakes:
             group = await orders.own_order_group(request.db, request.viewer, group.id)
@@ -150,27 +147,6 @@ async def _stream(request: Call, group: OrderGroup) -> AsyncIterator[str | Serve
                 return
     finally:
         await wakes.aclose()
-
-
-async def _wakes(events: AsyncIterator[None]) -> AsyncGenerator[None]:
-    """Each event, and one in between when it stays quiet; ends after STREAM_S."""
-    stream = cast(AsyncGenerator[None], events)
-    loop = asyncio.get_running_loop()
-    end = loop.time() + STREAM_S
-    coming = asyncio.ensure_future(anext(stream, False))
-    try:
-        while loop.time() < end:
-            await asyncio.wait({coming}, timeout=LOOK_EVERY_S)
-            if coming.done():
-                if coming.result() is False:
-                    return
-                coming = asyncio.ensure_future(anext(stream, False))
-            yield
-    finally:
-        coming.cancel()
-        with suppress(asyncio.CancelledError):
-            await coming
-        await stream.aclose()
 
 
 @post("/orders/{order_id:uuid}/pay", permit="orders.buy", include_in_schema=False)
