@@ -72,5 +72,5 @@ def device_words(user_agent: str) -> str:
 
 def account_tabs(current: str) -> list[dict[str, Any]]:
     """The pages of one's account, as tabs."""
-    tabs = (("Profile", "/account"), ("Security", "/account/security"))
+    tabs = (("Profile", "/account"), ("Security", "/account/security"), ("Invoices", "/account/papers"))
     return [{"label": label, "href": href, "current": href == current} for label, href in tabs]

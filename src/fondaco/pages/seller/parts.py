@@ -46,6 +46,7 @@ _NAV = (
             ("Overview", HOME, "layout-dashboard", "seller.see"),
             ("Orders", f"{HOME}/orders", "receipt", "sales.read"),
             ("Balance", f"{HOME}/balance", "wallet", "balance.read"),
+            ("Papers", f"{HOME}/papers", "file-text", "balance.read"),
         ),
     ),
     (
