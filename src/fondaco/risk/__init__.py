@@ -1,1 +1,1 @@
-"""Risk: recorded signals, rules that explain themselves, tiers of buyers and sellers, and what each tier forbids."""
+"""Risk: recorded signals, rules that explain themselves, tiers, and what each tier forbids."""
