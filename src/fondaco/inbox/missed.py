@@ -1,8 +1,9 @@
 """What never arrived: events the provider lists and we do not have, and fundings nobody told us about."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -10,7 +11,7 @@ import structlog
 from fondaco import wallets
 from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
-from fondaco.core.problem import Problem
+from fondaco.core.problem import Unavailable
 from fondaco.inbox.door import checked, keep
 from fondaco.inbox.model import CHANNEL, NO_EFFECT, TYPES
 from fondaco.inbox.settle import check_funding
@@ -116,10 +117,7 @@ async def sweep_fundings(db: Database, gateway: StripeGateway, settings: Setting
     if failpoints.armed:
         await failpoints.reached("sweeper.fundings.after_select")
     for row in unopened:
-        try:
-            await wallets.open_session(db, gateway, settings, row["id"])
-        except (PaymentUnavailable, PaymentRefused) as error:
-            log.warning("funding.not_opened", funding=str(row["id"]), why=error.code)
+        await _alone("funding.not_opened", row["id"], wallets.open_session(db, gateway, settings, row["id"]))
     unsettled = await db.fetch(
         SYSTEM,
         """UPDATE wallets.funding SET checked_at = now() WHERE id IN (
@@ -131,11 +129,20 @@ async def sweep_fundings(db: Database, gateway: StripeGateway, settings: Setting
         BATCH,
     )
     for row in unsettled:
-        try:
-            await check_funding(db, gateway, row["id"])
-        except (ProviderUnknown, ProviderRefused, Problem) as error:
-            log.warning("funding.not_checked", funding=str(row["id"]), why=str(error))
+        await _alone("funding.not_checked", row["id"], check_funding(db, gateway, row["id"]))
     return len(unopened) + len(unsettled)
+
+
+async def _alone(event: str, funding_id: UUID, attempt: Awaitable[object]) -> None:
+    """One that fails holds up none of those after it: it is looked at again later."""
+    try:
+        await attempt
+    except (ProviderUnknown, ProviderRefused, PaymentUnavailable, PaymentRefused) as error:
+        log.warning(event, funding=str(funding_id), why=str(error))
+    except Unavailable:  # nobody would fare better
+        raise
+    except Exception as error:
+        log.error(event, funding=str(funding_id), why=type(error).__name__)
 
 
 async def _forget(conn: Connection) -> None:

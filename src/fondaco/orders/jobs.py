@@ -8,6 +8,7 @@ import structlog
 from fondaco import wallets
 from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database
+from fondaco.core.problem import Unavailable
 from fondaco.core.web import Parts
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.orders.actions import give_up, open_fundings
@@ -32,9 +33,14 @@ async def expire_orders(parts: Parts) -> None:
     if failpoints.armed:
         await failpoints.reached("sweeper.orders.after_select")
     for row in rows:
-        for funding_id in await open_fundings(db, row["group_id"]):
-            await wallets.close_funding(db, gateway, settings, funding_id)
-        await give_up(db, row["group_id"], "EXPIRED", "not paid in time", "system")
+        try:
+            for funding_id in await open_fundings(db, row["group_id"]):
+                await wallets.close_funding(db, gateway, settings, funding_id)
+            await give_up(db, row["group_id"], "EXPIRED", "not paid in time", "system")
+        except Unavailable:  # nobody would fare better
+            raise
+        except Exception as error:  # it holds up none of those after it
+            log.error("order.not_expired", group=str(row["group_id"]), why=type(error).__name__)
 
 
 async def release_due(parts: Parts) -> None:

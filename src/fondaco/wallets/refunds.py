@@ -15,7 +15,7 @@ from fondaco.core import failpoints
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.ids import parse_uuid, uuid7
-from fondaco.core.problem import NotFound
+from fondaco.core.problem import NotFound, Unavailable
 from fondaco.core.queue import defer
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.integrations.stripe_facts import ProviderRefused, ProviderUnknown, RefundFacts
@@ -342,4 +342,8 @@ async def sweep_refunds(db: Database, gateway: StripeGateway) -> int:
                 await apply_refund(db, await gateway.retrieve_refund(row["provider_id"]))
         except (ProviderUnknown, ProviderRefused) as error:
             log.warning("refund.not_checked", refund=str(row["id"]), why=str(error))
+        except Unavailable:  # nobody would fare better
+            raise
+        except Exception as error:  # it holds up none of those after it
+            log.error("refund.not_checked", refund=str(row["id"]), why=type(error).__name__)
     return len(due)
