@@ -1,4 +1,4 @@
-"""What the clock brings, with some things among it that can never be done: the others are done all the same."""
+"""What the clock brings, with some things among it that can never be done: the others are, all the same."""
 
 from collections.abc import Iterator
 
