@@ -216,6 +216,12 @@ def chaos(
         Path | None, Parameter(help="Markdown file for the report; a drawing beside it.")
     ] = None,
     plan: Annotated[bool, Parameter(negative="", help="Only show the first of the plan.")] = False,
+    postgres: Annotated[
+        Path | None, Parameter(help="Folder of another PostgreSQL's programs, instead of the embedded one.")
+    ] = None,
+    pgbouncer: Annotated[
+        bool, Parameter(negative="", help="With PgBouncer in transaction mode before it.")
+    ] = False,
 ) -> int:
     """Kill and confuse a throw-away marketplace under load, then prove that nothing was lost or doubled."""
     from fondaco.chaos.run import length, run_chaos, show_plan
@@ -223,7 +229,9 @@ def chaos(
     seconds = length(minutes)
     if seconds is None:
         return _fail("--minutes must be a number from 0.2 to 600.")
-    return show_plan(seed, 60) if plan else run_chaos(seed, seconds, report)
+    if plan:
+        return show_plan(seed, 60)
+    return run_chaos(seed, seconds, report, programs=postgres, pooled=pgbouncer)
 
 
 @app.command(name="demo-code")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from fondaco.chaos.plan import KILLS, PROVIDER, WEB_POINTS, WORKER_POINTS, draw
-from fondaco.chaos.run import length
+from fondaco.chaos.run import broken_in, length
 from fondaco.core.failpoints import POINTS, parse
+from tests.support.postgres import DEBIAN15, chosen
 
 
 def test_the_same_seed_gives_the_same_plan() -> None:
@@ -38,16 +39,34 @@ def test_minutes_are_a_number_within_reason(text: str, seconds: int | None) -> N
     assert length(text) == seconds
 
 
+def test_what_breaks_on_our_side_is_found_in_the_log_and_a_failpoints_doing_is_not() -> None:
+    program = (
+        "from types import SimpleNamespace; from fondaco.logs import setup_logs; "
+        "from fondaco.core.web import log; "
+        "setup_logs(SimpleNamespace(production=False)); log.info('fine', path='/x'); "
+        "[log.error('unhandled', path='/x', method='GET', error=e, where='core/db.py:7 > a.py:9') "
+        "for e in ('FailpointHit', 'KeyError')]"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stderr.count("unhandled") == 2
+    assert broken_in(done.stderr) == ["web broke: KeyError at core/db.py:7 > a.py:9"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="SKIPPED: finds processes through /proc")
 def test_a_short_storm_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """Real processes, a fixed seed. Leases of dead processes are dated back at the end, not waited for."""
+    """Real processes, a fixed seed, the database of this run. Leases of dead processes are dated back at the
+    end, not waited for."""
+    server, pooled = chosen()
     program = (
         "import sys; from pathlib import Path; from fondaco.chaos.run import run_chaos; "
-        "sys.exit(run_chaos(4, 40, Path(sys.argv[1]) / 'report.md', hurry=True, serving_within=60))"
+        "told, programs, pooled = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == 'True'; "
+        "sys.exit(run_chaos(4, 40, told / 'report.md', hurry=True, serving_within=60, "
+        "programs=Path(programs) if programs else None, pooled=pooled))"
     )
+    programs = str(DEBIAN15) if server == "debian15" else ""
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)],
+        [sys.executable, "-c", program, str(tmp_path), programs, str(pooled)],
         capture_output=True,
         check=False,
         text=True,
@@ -58,4 +77,6 @@ def test_a_short_storm_loses_and_doubles_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, told
     assert "effects lost or doubled: none" in done.stdout, told
     assert "<svg" in (tmp_path / "report.svg").read_text()
-    assert "Nothing." in (tmp_path / "report.md").read_text()
+    told = (tmp_path / "report.md").read_text()
+    assert "Nothing." in told
+    assert ("behind PgBouncer" in told) == pooled

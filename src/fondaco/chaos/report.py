@@ -62,6 +62,8 @@ class Report:
     """What was lost, doubled, or other than somebody was told."""
     late: list[str]
     """What took longer than it may."""
+    ours: list[str]
+    """What broke on our side and was no failpoint's doing."""
     seen: dict[str, int]
     answers: dict[str, int]
     lost: int
@@ -69,11 +71,12 @@ class Report:
     drained: float = 0.0
     settled: float = 0.0
     restarts: int = 0
+    database: str = "PostgreSQL"
 
     @property
     def faults(self) -> list[str]:
         """Everything that is wrong."""
-        return [*self.effects, *self.late]
+        return [*self.effects, *self.late, *self.ours]
 
     @property
     def kills(self) -> int:
@@ -92,6 +95,7 @@ class Report:
         return (
             f"{self.kills} kills survived in {self.seconds} s ({hits} at failpoints); "
             f"effects lost or doubled: {len(self.effects) or 'none'}; too late: {len(self.late) or 'none'}; "
+            f"broken: {len(self.ours) or 'none'}; "
             f"slowest recovery {slowest:.1f} s; queue drained in {self.drained:.1f} s; "
             f"{self.seen.get('purchases told of', 0)} purchases, "
             f"{self.seen.get('codes seen', 0)} codes seen, {self.lost} calls cut off"
@@ -110,8 +114,8 @@ def _markdown(report: Report, drawing: str) -> str:
     parts = [
         "# Chaos report\n",
         f"`fondaco chaos --seed {report.seed} --minutes {report.seconds / 60:g}`: a marketplace of real "
-        "processes (PostgreSQL with fsync on, web, worker, Stripe sandbox) under mixed load, killed and lied "
-        "to by a plan drawn from the seed. Of the provider's events 20 % each were doubled, reordered, "
+        f"processes ({report.database} with fsync on, web, worker, Stripe sandbox) under mixed load, killed and "
+        "lied to by a plan drawn from the seed. Of the provider's events 20 % each were doubled, reordered, "
         "delayed, dropped and forged.\n",
         f"**{report.summary}.**\n",
         f"![Seconds until everything served again, over the run]({drawing})\n",

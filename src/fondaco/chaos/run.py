@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import shutil
 import sys
 import tempfile
@@ -29,6 +30,7 @@ SERVING_WITHIN_S = 15
 DRAINED_WITHIN_S = 120
 HIT_WITHIN_S = 5
 MOST_STRIKES = 3000
+BROKEN = re.compile(r"\bunhandled\b.*?\berror=(?P<error>\S+).*?\bwhere=(?P<where>'[^']*'|\S*)")
 
 
 @dataclass(slots=True)
@@ -177,6 +179,7 @@ class Chaos:
             outcomes=self.outcomes,
             effects=verdict.faults,
             late=self.faults,
+            ours=broken_in(self.stack.logs("web")),
             seen=verdict.seen,
             answers=load.counts.answers,
             lost=load.counts.lost,
@@ -184,7 +187,14 @@ class Chaos:
             drained=drained,
             settled=settled,
             restarts=self.stack.restarts,
+            database=self.stack.database,
         )
+
+
+def broken_in(log: str) -> list[str]:
+    """The errors web told as its own in this log, but for those a failpoint raised."""
+    found = [(m["error"], m["where"].strip("'")) for m in BROKEN.finditer(log)]
+    return [f"web broke: {error} at {where}" for error, where in found if error != "FailpointHit"]
 
 
 def length(minutes: str) -> int | None:
@@ -211,10 +221,13 @@ def run_chaos(
     *,
     hurry: bool = False,
     serving_within: int = SERVING_WITHIN_S,
+    programs: Path | None = None,
+    pooled: bool = False,
 ) -> int:
     """Exit code 0 when nothing was lost, doubled or late; else 1, saying at which seed and step.
 
-    `hurry`: afterwards the leases of dead processes are dated back instead of waited for.
+    `hurry`: afterwards the leases of dead processes are dated back instead of waited for. `programs`: the
+    folder of another PostgreSQL; `pooled`: with PgBouncer before it.
     """
     console = Console()
 
@@ -231,7 +244,7 @@ def run_chaos(
     logging.getLogger("asyncpg.pool").setLevel(
         logging.CRITICAL
     )  # the harness's own pool loses its server, too
-    stack = Stack(place / "data", say)
+    stack = Stack(place / "data", say, programs, pooled)
     chaos = Chaos(seed, seconds, stack, say, hurry, serving_within)
     try:
         found = asyncio.run(chaos.run())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fondaco.chaos import processes
+from fondaco.chaos.pooler import Bouncer, database_settings
 from fondaco.core.migrate import migrate
 from fondaco.embedded import Cluster, ClusterError, Endpoints
 from fondaco.settings import Settings
@@ -21,6 +22,7 @@ from fondaco.up.data import DataFolder
 from fondaco.up.ports import spare
 
 RATES = {"duplicate": 20, "reorder": 20, "delay": 20, "delay_ms": 2000, "drop": 20, "forge": 20}
+POOL = 16
 STOP_SECONDS = 6.0
 LOOK_EVERY = 0.1
 
@@ -31,6 +33,10 @@ class Stack:
 
     folder: Path
     say: Callable[[str], None]
+    programs: Path | None = None
+    """The folder of another PostgreSQL's programs, to be run instead of the embedded one."""
+    pooled: bool = False
+    """With PgBouncer before it, in transaction mode."""
     endpoints: Endpoints = field(init=False)
     environment: dict[str, str] = field(default_factory=dict[str, str], init=False)
     web: Child = field(init=False)
@@ -46,6 +52,7 @@ class Stack:
         self._hands = threading.RLock()  # whoever starts or stops processes
         self._keeper: threading.Thread | None = None
         self._cluster: Cluster | None = None
+        self._bouncer: Bouncer | None = None
         self.base_url = ""
         self.sandbox_url = ""
 
@@ -53,6 +60,17 @@ class Stack:
     def cluster(self) -> Cluster:
         assert self._cluster, "start() first"
         return self._cluster
+
+    @property
+    def database(self) -> str:
+        """What the database is, in words."""
+        name = f"PostgreSQL of {self.programs}" if self.programs else "embedded PostgreSQL"
+        return f"{name} behind PgBouncer" if self.pooled else name
+
+    def logs(self, name: str) -> str:
+        """All that a process has written in this run."""
+        found = sorted(self._data.logs.glob(f"{name}*.log"))
+        return "".join(file.read_text(errors="replace") for file in found)
 
     @property
     def settings(self) -> Settings:
@@ -63,12 +81,17 @@ class Stack:
     def start_ground(self) -> None:
         """PostgreSQL, migrated, and the sandbox."""
         self._data.make()
-        self._cluster = self._data.cluster()
+        self._cluster = Cluster(self._data.path / "postgres", programs=self.programs)
         self.endpoints = self._cluster.start()
+        if self.pooled:
+            self._bouncer = Bouncer(self._cluster, pool=POOL)
+            self._bouncer.start()
+            self.endpoints = self._bouncer.before(self.endpoints)
         port, sandbox_port = spare(), spare()
         self.base_url = f"http://127.0.0.1:{port}"
         self.sandbox_url = f"http://127.0.0.1:{sandbox_port}"
         self.environment = self._data.environment(self.endpoints, self.base_url, self.sandbox_url) | {
+            **database_settings(self.endpoints),
             "API_RATE": "100000",
             "FONDACO_TEST_FAULTS": "true",
         }
@@ -107,6 +130,8 @@ class Stack:
             child.ask_to_stop()
         for child in children:
             child.stop(until)
+        if self._bouncer:
+            self._bouncer.stop()
         if self._cluster:
             self._cluster.stop()
 
