@@ -20,7 +20,12 @@ PAYOUT_ACCOUNT = Machine(
         Move("NONE", "CLOSED", "system", "the provider refused to make it; another try makes another"),
         Move("PENDING", "ACTIVE", "provider", "read from the fetched account: it can be paid"),
         Move("PENDING", "RESTRICTED", "provider", "answers are overdue or were refused"),
-        Move("ACTIVE", "RESTRICTED", "provider", "answers are overdue, or transfers are switched off: payouts wait"),
+        Move(
+            "ACTIVE",
+            "RESTRICTED",
+            "provider",
+            "answers are overdue, or transfers are switched off: payouts wait",
+        ),
         Move("RESTRICTED", "ACTIVE", "provider", "what was asked is answered"),
         Move("RESTRICTED", "PENDING", "provider", "answered; being looked at"),
         Move("PENDING", "CLOSED", "provider", "closed, or the marketplace was disconnected"),
@@ -35,7 +40,12 @@ PAYOUT = Machine(
     ends=("PAID", "CANCELLED", "FAILED", "REVERSED"),
     moves=(
         Move("CREATED", "HELD", "system, finance", "a gate closed, or somebody wants to look"),
-        Move("HELD", "CREATED", "system, finance", "the gate is open again; what a person held a person lets go"),
+        Move(
+            "HELD",
+            "CREATED",
+            "system, finance",
+            "the gate is open again; what a person held a person lets go",
+        ),
         Move("CREATED", "CANCELLED", "finance, system", "before any call; the money is payable again"),
         Move("HELD", "CANCELLED", "finance, system", "before any call; the money is payable again"),
         Move("CREATED", "SENDING", "worker", "claimed with a lease; the attempt is written before the call"),
@@ -46,7 +56,12 @@ PAYOUT = Machine(
         Move("UNKNOWN", "SENDING", "sweeper", "certainly not there and nobody at it: sent again"),
         Move("UNKNOWN", "FAILED", "sweeper", "certainly not there, and a gate closed meanwhile"),
         Move("SENT", "PAID", "provider", "the bank has it"),
-        Move("SENT", "BANK_FAILED", "provider", "the bank refused; the money is in the seller's provider account"),
+        Move(
+            "SENT",
+            "BANK_FAILED",
+            "provider",
+            "the bank refused; the money is in the seller's provider account",
+        ),
         Move("BANK_FAILED", "PAID", "provider", "tried again by the provider"),
         Move("PAID", "BANK_FAILED", "provider", "the bank returned it days later"),
         Move("SENT", "REVERSED", "finance, provider", "taken back whole"),
@@ -104,7 +119,7 @@ GATES: Mapping[str, tuple[str, str]] = {
 
 # The provider's refusals of a transfer, in words a seller can act on.
 REFUSALS: Mapping[str, str] = {
-    "balance_insufficient": "The marketplace's balance at the payment provider was not enough at that moment. "
+    "balance_insufficient": "The marketplace's balance at the payment provider was not enough just then. "
     "The money is back in your balance and goes out with the next payout.",
     "insufficient_capabilities_for_transfer": "Your payout account may not receive money yet. "
     "Open it, answer what is asked, and the next payout goes out.",
@@ -112,10 +127,13 @@ REFUSALS: Mapping[str, str] = {
     "resource_missing": "The payment provider no longer knows your payout account. Set it up again.",
     "transfers_not_allowed": "Your payout account may not receive money from us. Open it to see why.",
     "account_closed": "Your payout account is closed. Set up another one.",
-    "currency_not_supported": "Your payout account cannot receive this currency. Add a bank account that can.",
+    "currency_not_supported": "Your payout account cannot take this currency. Add a bank account that can.",
     "amount_too_small": "The amount is too small for the payment provider. It goes out with later sales.",
 }
-_REFUSED = "The payment provider refused the payout. The money is back in your balance; write to us if it happens again."
+_REFUSED = (
+    "The payment provider refused the payout. The money is back in your balance; "
+    "write to us if it happens again."
+)
 
 
 def refusal_words(code: str) -> str:

@@ -1,0 +1,92 @@
+"""The API of a seller's payouts."""
+
+import hashlib
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import get, post
+from litestar.params import FromPath, JSONBody
+from msgspec import Meta
+
+from fondaco import payouts
+from fondaco.core.ids import uuid7
+from fondaco.core.web import Call
+from fondaco.integrations.stripe import StripeGateway
+from fondaco.orders.routes import Limit, PageCursor, States
+from fondaco.payouts.model import Payout, PayoutAccount, PayoutDetail, PayoutPage, Standing
+
+
+class Withdrawal(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Money to be paid out now."""
+
+    amount: Annotated[
+        int | None, Meta(ge=1, le=2**53, description="Minor units; left out: all that is available.")
+    ] = None
+    currency: Annotated[
+        str | None, Meta(pattern="^[A-Z]{3}$", description="ISO 4217; left out: the marketplace's.")
+    ] = None
+
+
+class Onward(msgspec.Struct, frozen=True):
+    """Where to go on."""
+
+    url: str
+
+
+@get("/api/v1/seller/money", permit="balance.read", summary="Where all of the store's money is, and why")
+async def get_money(request: Call) -> Standing:
+    """Every bucket in every currency, what keeps a payout from leaving now, and when the next one is made."""
+    return await payouts.standing(request.db, request.settings, request.viewer)
+
+
+@get("/api/v1/seller/payouts", permit="balance.read", summary="The store's payouts, newest first")
+async def list_payouts(
+    request: Call, *, state_: States = None, limit: Limit = 50, cursor: PageCursor = None
+) -> PayoutPage:
+    return await payouts.my_payouts(
+        request.db, request.viewer, request.cursors, states=state_ or [], limit=limit, cursor=cursor
+    )
+
+
+@get("/api/v1/seller/payouts/{payout_id:uuid}", permit="balance.read", summary="One payout with what it pays")
+async def get_payout(request: Call, payout_id: FromPath[UUID]) -> PayoutDetail:
+    return await payouts.my_payout(request.db, request.viewer, payout_id)
+
+
+@post("/api/v1/seller/payouts", permit="payouts.request", summary="Withdraw what is available")
+async def withdraw(request: Call, data: JSONBody[Withdrawal]) -> Payout:
+    """The oldest sales are paid first. It leaves within seconds when nothing stands in the way, and is
+    refused with the reasons when something does. An `Idempotency-Key` stays with its payout for ever."""
+    viewer = request.viewer
+    payout_id = _id_of(viewer.seller(), request.headers.get("idempotency-key"))
+    await payouts.withdraw(
+        request.db,
+        request.settings,
+        viewer,
+        payout_id,
+        amount=data.amount,
+        currency=data.currency or request.settings.currency,
+    )
+    return (await payouts.my_payout(request.db, viewer, payout_id)).payout
+
+
+def _id_of(seller_id: UUID, key: str | None) -> UUID:
+    if key is None:
+        return uuid7()
+    return UUID(bytes=hashlib.sha256(seller_id.bytes + key.encode()).digest()[:16])
+
+
+@get("/api/v1/seller/payout-account", permit="balance.read", summary="Where the store's money goes")
+async def get_account(request: Call) -> PayoutAccount:
+    return await payouts.my_account(request.db, request.viewer)
+
+
+@post("/api/v1/seller/payout-account/link", permit="store.connect", summary="Set up where the money goes")
+async def make_link(request: Call) -> Onward:
+    """An address at the payment provider where the store's owner enters it; good for a few minutes."""
+    gateway = request.part(StripeGateway)
+    return Onward(await payouts.connect(request.db, gateway, request.settings, request.viewer))
+
+
+routes = [get_money, list_payouts, get_payout, withdraw, get_account, make_link]
