@@ -215,7 +215,8 @@ class Stack:
     def _server(self) -> int:
         """The PostgreSQL server, below the keeper that this process started."""
         for keeper in processes.children_of(os.getpid()):
-            if str(self._data.path / "postgres") in processes.title_of(keeper):
+            title = processes.title_of(keeper)
+            if "keeper.py" in title and str(self._data.path / "postgres") in title:
                 return next(iter(processes.children_of(keeper)), 0)
         return 0
 
