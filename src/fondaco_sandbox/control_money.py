@@ -1,7 +1,7 @@
 """The control API's part about money: what sellers, banks and card issuers would do."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from fondaco_sandbox import balance, connect, money, onboarding, payouts
 from fondaco_sandbox.box import Cause, Sandbox
@@ -54,6 +54,12 @@ def chosen(content: Obj, name: str, allowed: tuple[str, ...], default: str | Non
     return str(value)
 
 
+def words(content: Obj, name: str) -> list[str]:
+    """Some words from the request: a list, or one word alone."""
+    value: Any = content.get(name) or []
+    return [str(each) for each in (cast(list[Any], value) if isinstance(value, list) else [value])]
+
+
 def _change_account(box: Sandbox, content: Obj, account_id: str) -> Obj:
     """{"choice": "verified"} as on the onboarding page; {"require": [...], "past_due": true, "deadline": s};
     {"reject": "fraud"}; {"bank": "000123456789"}; several at once."""
@@ -62,8 +68,7 @@ def _change_account(box: Sandbox, content: Obj, account_id: str) -> Obj:
     if "choice" in content:
         onboarding.choose(known, chosen(content, "choice", tuple(onboarding.CHOICES)), box.now())
     if "require" in content:
-        wanted = content["require"]
-        known.extra = [str(name) for name in (wanted if isinstance(wanted, list) else [wanted]) if name]
+        known.extra = words(content, "require")
         known.extra_past_due = bool(content.get("past_due", False))
         known.extra_deadline = whole(content, "deadline") if "deadline" in content else None
     if "reject" in content:

@@ -182,9 +182,9 @@ def test_the_configured_endpoint_hears_of_accounts_too(tmp_path: object, checked
 def test_delete(api: stripe.StripeClient) -> None:
     account = open_account(api)
     assert api.v1.accounts.delete(account.id).deleted is True
-    with pytest.raises(stripe.InvalidRequestError) as caught:
+    with pytest.raises(stripe.PermissionError) as caught:
         api.v1.accounts.retrieve(account.id)
-    assert caught.value.http_status == 404
+    assert caught.value.error and caught.value.error.code == "account_invalid"
 
 
 def test_links_are_refused_in_words(api: stripe.StripeClient) -> None:

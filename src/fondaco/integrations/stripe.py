@@ -6,14 +6,18 @@ Failures are two: `ProviderRefused` (definite) and `ProviderUnknown` (ask again 
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
 
 from fondaco.core.clock import now
+from fondaco.integrations.stripe_balance import BalanceCalls
+from fondaco.integrations.stripe_client import all_pages, asked, plain
+from fondaco.integrations.stripe_connect import ConnectCalls
+from fondaco.integrations.stripe_disputes import DisputeCalls
 from fondaco.integrations.stripe_facts import (
     BadDelivery,
     PaymentFacts,
@@ -25,20 +29,15 @@ from fondaco.integrations.stripe_facts import (
     payment_of_session,
     refund_facts,
 )
-from fondaco.settings import Settings
 
 if TYPE_CHECKING:
-    from stripe import StripeClient
     from stripe.params import RefundCreateParams
     from stripe.params.checkout import SessionCreateParams
 
 __all__ = ["MAX_BODY", "CheckoutLine", "ProviderRefused", "ProviderUnknown", "StripeGateway"]
 
-T = TypeVar("T")
 MAX_BODY = 1024 * 1024
 TOLERANCE_S = 300
-CONNECT_S, READ_S, RETRIES = 3, 20, 2
-_DEFINITE = (400, 402, 404)
 _WHOLE_SESSION = "payment_intent.latest_charge.balance_transaction"
 _WHOLE_INTENT = "latest_charge.balance_transaction"
 
@@ -51,35 +50,8 @@ class CheckoutLine(msgspec.Struct, frozen=True):
     unit_amount: int
 
 
-class StripeGateway:
+class StripeGateway(ConnectCalls, DisputeCalls, BalanceCalls):
     """Calls to Stripe, or to the local sandbox when `settings.stripe_api_base` is set."""
-
-    def __init__(self, settings: Settings, *, retries: int = RETRIES) -> None:
-        self._retries = retries
-        self._key = settings.stripe_secret_key.get_secret_value()
-        self._base = settings.stripe_api_base
-        self._secrets = settings.webhook_secrets
-        self._made: StripeClient | None = None
-
-    @property
-    def livemode(self) -> bool:
-        """Whether our key moves real money; objects of the other mode are not ours."""
-        return self._key.startswith(("sk_live_", "rk_live_"))
-
-    @property
-    def client(self) -> "StripeClient":
-        """The official client, made at first use: loading it is heavy."""
-        if self._made is None:
-            import httpx
-            from stripe import HTTPXClient, StripeClient
-
-            self._made = StripeClient(
-                self._key,
-                http_client=HTTPXClient(timeout=cast(Any, httpx.Timeout(READ_S, connect=CONNECT_S))),
-                max_network_retries=self._retries,
-                base_addresses={"api": self._base} if self._base else {},
-            )
-        return self._made
 
     async def create_checkout_session(
         self,
@@ -93,11 +65,15 @@ class StripeGateway:
         cancel_url: str,
         expires_at: int,
         attempt: int = 1,
+        destination: str | None = None,
+        application_fee: int | None = None,
     ) -> PaymentFacts:
         """Open the payment page of a funding; the same funding and attempt always get the same session.
 
         `expires_at`: Unix seconds, 30 minutes to 24 hours ahead. Everything sent must come from the
         funding's row and its owner alone: the provider compares it when the call is repeated.
+        `destination`: the seller's account that gets the whole payment at once, less `application_fee`
+        (minor units), which is ours.
         """
         names = {"funding_id": str(funding_id), "user_id": str(user_id)}
         params: SessionCreateParams = {
@@ -121,9 +97,14 @@ class StripeGateway:
             "cancel_url": cancel_url,
             "expires_at": expires_at,
         }
+        if destination:
+            data = params["payment_intent_data"] = {"metadata": names}
+            data["transfer_data"] = {"destination": destination}
+            if application_fee:
+                data["application_fee_amount"] = application_fee
         key = f"funding:{funding_id}" if attempt == 1 else f"funding:{funding_id}:{attempt}"
         call = self.client.v1.checkout.sessions.create_async(params, {"idempotency_key": key})
-        return payment_of_session(_plain(await _asked(call)))
+        return payment_of_session(plain(await asked(call)))
 
     async def retrieve_session(self, session_id: str) -> PaymentFacts:
         """A session as it stands now, with its payment and fee."""
@@ -139,7 +120,7 @@ class StripeGateway:
         """Close an open session so that it can no longer be paid; says how it stands if it is too late."""
         try:
             call = self.client.v1.checkout.sessions.expire_async(session_id, {"expand": [_WHOLE_SESSION]})
-            return payment_of_session(_plain(await _asked(call)))
+            return payment_of_session(plain(await asked(call)))
         except ProviderRefused:
             return await self.retrieve_session(session_id)
 
@@ -148,46 +129,61 @@ class StripeGateway:
         path = f"/v1/payment_intents/{quote(intent_id, safe='')}"
         return payment_of_intent(await self._retrieve(path, _WHOLE_INTENT))
 
-    async def _retrieve(self, path: str, expand: str) -> dict[str, Any]:
-        """One object as the provider wrote it. The client's own objects, made anew for each of some hundred
-        fields, cost several times the call itself."""
-        ask = cast(Any, self.client).raw_request_async
-        found: Any = await _asked(cast(Awaitable[Any], ask("get", f"{path}?expand[]={expand}")))
-        return cast(dict[str, Any], found.data)
-
     async def create_refund(
-        self, *, refund_id: UUID, attempt: int, intent_id: str, amount: int
+        self,
+        *,
+        refund_id: UUID,
+        attempt: int,
+        intent_id: str,
+        amount: int,
+        reverse_transfer: bool = False,
+        refund_fee: bool = False,
     ) -> RefundFacts:
-        """Send money back to the card it came from; minor units."""
+        """Send money back to the card it came from; minor units.
+
+        For a payment with a destination: `reverse_transfer` takes the same part back from the seller's
+        account (refused with `balance_insufficient` when it has too little), `refund_fee` gives the same part
+        of our fee back to the seller.
+        """
         params: RefundCreateParams = {
             "payment_intent": intent_id,
             "amount": amount,
             "metadata": {"refund_id": str(refund_id)},
         }
+        if reverse_transfer:
+            params["reverse_transfer"] = True
+        if refund_fee:
+            params["refund_application_fee"] = True
         call = self.client.v1.refunds.create_async(
             params, {"idempotency_key": f"refund:{refund_id}:{attempt}"}
         )
-        return refund_facts(_plain(await _asked(call)))
+        return refund_facts(plain(await asked(call)))
 
     async def retrieve_refund(self, provider_id: str) -> RefundFacts:
         """A refund as it stands now."""
-        return refund_facts(_plain(await _asked(self.client.v1.refunds.retrieve_async(provider_id))))
+        return refund_facts(plain(await asked(self.client.v1.refunds.retrieve_async(provider_id))))
 
     async def list_refunds(self, intent_id: str) -> list[RefundFacts]:
         """Every refund of a payment."""
         call = self.client.v1.refunds.list_async({"payment_intent": intent_id, "limit": 100})
-        return [refund_facts(found) async for found in _all_pages(call)]
+        return [refund_facts(found) async for found in all_pages(call)]
 
-    async def list_events(self, since: int, types: Sequence[str]) -> list[dict[str, Any]]:
-        """Events of these types (at most 20) made at `since` (Unix seconds) or later, oldest first."""
+    async def list_events(
+        self, since: int, types: Sequence[str], account: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Events of these types (at most 20) made at `since` (Unix seconds) or later, oldest first.
+
+        `account`: those of a connected account; without it, our own.
+        """
         call = self.client.v1.events.list_async(
-            {"created": {"gte": since}, "types": list(types), "limit": 100}
+            {"created": {"gte": since}, "types": list(types), "limit": 100},
+            {"stripe_account": account} if account else {},
         )
-        return [found async for found in _all_pages(call)][::-1]
+        return [found async for found in all_pages(call)][::-1]
 
     async def retrieve_balance(self) -> dict[str, Any]:
         """The account's balance: answers whether the key works."""
-        return _plain(await _asked(self.client.v1.balance.retrieve_async()))
+        return plain(await asked(self.client.v1.balance.retrieve_async()))
 
     def verify(self, body: bytes, header: str) -> dict[str, Any]:
         """The event in a delivery whose signature is right; raises BadDelivery.
@@ -228,38 +224,3 @@ def _signature(header: str) -> tuple[int, list[bytes]]:
     if not 1 <= len(signatures) <= 10:
         raise BadDelivery("no_signature")
     return int(stamps[0]), signatures
-
-
-async def _asked(call: Awaitable[T]) -> T:
-    """The answer, or one of our two failures."""
-    from stripe import APIConnectionError, IdempotencyError, StripeError
-
-    try:
-        return await call
-    except APIConnectionError as error:
-        raise ProviderUnknown("the payment provider did not answer") from error
-    except StripeError as error:
-        status = error.http_status
-        code = error.code or f"http_{status}"
-        if isinstance(error, IdempotencyError):
-            raise ProviderUnknown("the key was used for something else", burnt=True) from error
-        if status in _DEFINITE:
-            raise ProviderRefused(code, str(error.user_message or "refused")) from error
-        replayed = {k.lower(): v for k, v in dict(cast(Any, error.headers)).items()}
-        burnt = bool(status and status >= 500 and replayed.get("idempotent-replayed") == "true")
-        raise ProviderUnknown(f"the payment provider answered {status}", burnt=burnt) from error
-
-
-async def _all_pages(call: Awaitable[Any]) -> AsyncIterator[dict[str, Any]]:
-    page: Any = await _asked(call)
-    while True:
-        for item in page.data:
-            yield _plain(item)
-        if not page.has_more:
-            return
-        page = await _asked(page.next_page_async())
-
-
-def _plain(found: Any) -> dict[str, Any]:
-    """A provider's object as plain data."""
-    return cast(dict[str, Any], found.to_dict())

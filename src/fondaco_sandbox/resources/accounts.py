@@ -81,12 +81,20 @@ def _apply(params: Obj, known: Standing) -> None:
 
 
 def retrieve(call: Call) -> Obj:
-    return call.object("account")
+    return _known(call)
+
+
+def _known(call: Call) -> Obj:
+    body = call.box.store.get("account", call.id)
+    if body is None:
+        message = f"The provided key does not have access to account '{call.id}' (or it does not exist)."
+        raise ApiError(403, message, code="account_invalid")
+    return body
 
 
 def update(call: Call) -> Obj:
     call.only(*_UPDATE)
-    body, params = call.object("account"), call.params
+    body, params = _known(call), call.params
     if "metadata" in params:
         body["metadata"] = metadata(params["metadata"], body["metadata"])
     if "email" in params:
@@ -102,14 +110,14 @@ def list_(call: Call) -> Obj:
 
 
 def capabilities(call: Call) -> Obj:
-    body = call.object("account")
+    body = _known(call)
     shown = [connect.capability(body, name) for name in body["capabilities"]]
     return listing(shown, f"/v1/accounts/{body['id']}/capabilities", more=False)
 
 
 def delete(call: Call) -> Obj:
     """Only without money on it; transfers to it are refused from then on."""
-    body = call.object("account")
+    body = _known(call)
     sql = "select 1 from funds where account = ? and amount <> 0"
     if call.box.store.db.execute(sql, (body["id"],)).fetchone():
         raise invalid("You cannot delete an account that has a balance other than zero.")
