@@ -7,16 +7,18 @@ import pytest
 
 from fondaco import inbox, wallets
 from fondaco.core.db import SYSTEM, Connection, Database
+from fondaco.core.web import Parts
 from fondaco.embedded import Endpoints
 from fondaco.integrations.stripe import StripeGateway
-from fondaco.ledger import refund_in_flight_of, wallet_of
+from fondaco.ledger import refund_in_flight_of, seller_pending_of, wallet_of
 from fondaco.ledger.model import AccountRef
-from fondaco.orders.jobs import expire_orders
+from fondaco.orders.combiner import Combiner
+from fondaco.orders.jobs import expire_orders, release_due
 from fondaco.wallets import Funding, Refund
 from tests.conftest import make_settings
-from tests.support.money import Till, make_buyer
+from tests.support.money import Till, amount_on, give_money, make_buyer
 from tests.support.sandbox import RunningSandbox, run_sandbox
-from tests.support.shop import make_shop, place, states
+from tests.support.shop import make_shop, place, purchase, states
 
 AGO = "now() - interval '30 minutes'"
 FREEZE = "UPDATE ledger.account SET frozen = $4 WHERE (kind, owner, currency) = ($1, $2, $3)"
@@ -111,3 +113,28 @@ async def test_an_order_that_cannot_expire_holds_up_no_other(till: Till, owner: 
     await owner.execute("DROP TRIGGER stuck ON orders.orders")
     await expire_orders(till.parts)
     assert (await states(till.db, groups[0])).pop()[0] == "EXPIRED"
+
+
+async def test_a_seller_whose_account_is_frozen_holds_up_no_other(
+    db: Database, parts: Parts, owner: asyncpg.Connection
+) -> None:
+    shops = [await make_shop(db, price=1000, stock=2) for _ in range(3)]
+    pending = [seller_pending_of(shop.seller_id, "EUR") for shop in shops]
+    combiner = Combiner(db)
+    for shop, account in zip(shops, pending, strict=True):
+        buyer = await make_buyer(db)
+        await give_money(db, buyer.user(), 1000)
+        await combiner.buy(purchase(buyer, shop.wish()))
+        async with db.transaction(SYSTEM) as conn:
+            await conn.execute(
+                "SELECT ledger.open_account($1, $2, $3)", account.kind, account.owner, account.currency
+            )
+    await freeze(owner, pending[0])
+    await freeze(owner, pending[2])
+    await owner.execute(f"UPDATE orders.order_line SET release_at = {AGO}")
+    await release_due(parts)
+    assert [await amount_on(db, account) for account in pending] == [0, 900, 0]
+    await freeze(owner, pending[0], frozen=False)
+    await freeze(owner, pending[2], frozen=False)
+    await release_due(parts)
+    assert [await amount_on(db, account) for account in pending] == [900] * 3

@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from uuid import UUID
 
+import asyncpg
 import structlog
 
 from fondaco import wallets
@@ -44,8 +46,29 @@ async def expire_orders(parts: Parts) -> None:
 
 
 async def release_due(parts: Parts) -> None:
-    """Release lines whose protection is over, in small transactions."""
-    await _drain(parts.get(Database), "SELECT orders.release_due($1)", _LINES)
+    """Release lines whose protection is over, in small transactions. When they cannot be released together
+    each is tried alone: one that cannot be released holds up no other."""
+    db = parts.get(Database)
+    try:
+        await _drain(db, "SELECT orders.release_due($1)", _LINES)
+    except asyncpg.PostgresError:
+        due = await db.fetch(
+            SYSTEM,
+            """SELECT id FROM orders.order_line WHERE escrow_state = 'HELD' AND release_at <= now()
+               ORDER BY release_at LIMIT 1000""",
+        )
+        for row in due:
+            await _release_alone(db, row["id"])
+
+
+async def _release_alone(db: Database, line_id: UUID) -> None:
+    async def work(conn: Connection) -> None:
+        await conn.execute("SELECT orders.release($1, 'system')", [line_id])
+
+    try:
+        await db.run(SYSTEM, work)
+    except asyncpg.PostgresError as error:
+        log.error("line.not_released", line=str(line_id), why=type(error).__name__)
 
 
 async def mature_due(parts: Parts) -> None:
