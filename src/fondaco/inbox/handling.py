@@ -9,14 +9,21 @@ from typing import Any
 
 import structlog
 
-from fondaco import audit, wallets
+from fondaco import audit, payouts, wallets
 from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.ids import parse_uuid
 from fondaco.core.problem import Conflict, NotFound
 from fondaco.core.viewer import Viewer
 from fondaco.inbox.door import enqueue
-from fondaco.inbox.model import CHANNEL, REFUND_TYPES, SESSION_TYPES, of_no_interest
+from fondaco.inbox.model import (
+    ACCOUNT_TYPES,
+    CHANNEL,
+    REFUND_TYPES,
+    SESSION_TYPES,
+    TRANSFER_TYPES,
+    of_no_interest,
+)
 from fondaco.inbox.settle import settle_funding
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.integrations.stripe_facts import (
@@ -181,7 +188,43 @@ def _nothing(why: str) -> Effect:
     return effect
 
 
+def _noted(note: Callable[[Connection], Awaitable[bool]], otherwise: Effect) -> Effect:
+    """What was asked is written down; `otherwise` when nothing here speaks of it."""
+
+    async def effect(conn: Connection, done: Done) -> Verdict:
+        return DONE if await note(conn) else await otherwise(conn, done)
+
+    return effect
+
+
+async def _account(handling: Handling) -> Effect:
+    account_id = handling.row["account"] or handling.row["object_id"]
+    return _noted(await payouts.ask_account(handling.gateway, account_id), _nothing(_UNKNOWN))
+
+
+async def _bank_payout(handling: Handling) -> Effect:
+    account_id = handling.row["account"]
+    if not account_id:
+        return _nothing("It is of our own account.")
+    note = await payouts.ask_bank_payout(handling.gateway, account_id, handling.row["object_id"])
+    return _noted(note, _nothing(_UNKNOWN))
+
+
+async def _transfer(handling: Handling) -> Effect:
+    note, ours = await payouts.ask_transfer(handling.gateway, handling.row["object_id"])
+
+    async def unknown(conn: Connection, done: Done) -> Verdict:
+        return await handling.differs(conn, "a transfer that was not decided here")
+
+    return _noted(note, unknown if ours else _nothing(_UNKNOWN))
+
+
+_UNKNOWN = "Nothing here speaks of it."
 VERBS: dict[str, Callable[[Handling], Awaitable[Effect]]] = {
+    **dict.fromkeys(ACCOUNT_TYPES, _account),
+    "payout.paid": _bank_payout,
+    "payout.failed": _bank_payout,
+    **dict.fromkeys(TRANSFER_TYPES, _transfer),
     **dict.fromkeys(SESSION_TYPES, _session),
     "payment_intent.succeeded": _intent,
     "charge.updated": _charge,

@@ -13,7 +13,7 @@ from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.problem import Unavailable
 from fondaco.inbox.door import checked, keep
-from fondaco.inbox.model import CHANNEL, NO_EFFECT, TYPES
+from fondaco.inbox.model import ACCOUNT_TYPES, CHANNEL, NO_EFFECT, TYPES
 from fondaco.inbox.settle import check_funding
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.integrations.stripe_facts import BadDelivery, ProviderRefused, ProviderUnknown
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 OVERLAP = timedelta(hours=1)
 REMEMBERED = timedelta(days=30)  # so long the provider lists events
 BATCH = 50
+LISTED = TYPES - set(ACCOUNT_TYPES)  # the sellers' accounts themselves are asked about instead
 
 
 async def backfill(db: Database, gateway: StripeGateway) -> int:
@@ -66,7 +67,7 @@ async def backfill(db: Database, gateway: StripeGateway) -> int:
            ON CONFLICT (provider) DO UPDATE
              SET seen_to = greatest(least(inbox.backfill.seen_to, now()), $1), types = $2""",
         row["began"],
-        sorted(TYPES),
+        sorted(LISTED),
     )
     if missing:
         log.warning("backfill.found", missing=missing)
@@ -77,9 +78,9 @@ async def _listed(gateway: StripeGateway, row: Record) -> dict[str, dict[str, An
     """The events to compare, by their id, oldest first."""
     since = row["seen_to"] - OVERLAP
     found: list[dict[str, Any]] = []
-    if new := TYPES - set(row["types"] or TYPES):
+    if new := LISTED - set(row["types"] or LISTED):
         found = await gateway.list_events(int((row["began"] - REMEMBERED).timestamp()), sorted(new))
-    found += await gateway.list_events(int(since.timestamp()), sorted(TYPES))
+    found += await gateway.list_events(int(since.timestamp()), sorted(LISTED))
     return {str(event.get("id")): event for event in found}
 
 

@@ -36,7 +36,24 @@ SESSION_TYPES = (
     "checkout.session.expired",
 )
 REFUND_TYPES = ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated")
-TYPES = frozenset((*SESSION_TYPES, "payment_intent.succeeded", "charge.updated", *REFUND_TYPES))
+TRANSFER_TYPES = ("transfer.created", "transfer.updated", "transfer.reversed")
+ACCOUNT_TYPES = (  # of sellers' own accounts; the provider lists them for each account alone
+    "account.updated",
+    "account.application.deauthorized",
+    "capability.updated",
+    "payout.paid",
+    "payout.failed",
+)
+TYPES = frozenset(
+    (
+        *SESSION_TYPES,
+        "payment_intent.succeeded",
+        "charge.updated",
+        *REFUND_TYPES,
+        *TRANSFER_TYPES,
+        *ACCOUNT_TYPES,
+    )
+)
 """The types of events that can have an effect here."""
 NO_EFFECT = "Events of this type have no effect."
 
@@ -45,7 +62,7 @@ def of_no_interest(kind: str, account: str, *, livemode: bool, own_mode: bool) -
     """Why an event can have no effect, whatever it speaks of; None when it may have one."""
     if livemode != own_mode:
         return "It is of the other mode: test events mean nothing here, or live ones."
-    if account:
+    if account and kind not in ACCOUNT_TYPES:
         return "It is of another account."
     return None if kind in TYPES else NO_EFFECT
 

@@ -26,6 +26,7 @@ from fondaco.payouts.desk import (
     waiting,
     withheld,
 )
+from fondaco.payouts.events import ask_account, ask_bank_payout, ask_transfer
 from fondaco.payouts.model import (
     PAYOUT_STATES,
     Bucket,
@@ -75,6 +76,9 @@ __all__ = [
     "Standing",
     "TooLittle",
     "ages",
+    "ask_account",
+    "ask_bank_payout",
+    "ask_transfer",
     "cancel",
     "close_account",
     "connect",
