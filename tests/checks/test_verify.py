@@ -18,7 +18,7 @@ TAMPERING = {
         "delivered with",
     ),
     "a unit sold twice": (
-        "ALTER TABLE delivery.entitlement DROP CONSTRAINT entitlement_unit_id_key; "
+        "DROP INDEX delivery.entitlement_unit; "
         "UPDATE delivery.entitlement SET unit_id = "
         "(SELECT min(unit_id::text)::uuid FROM delivery.entitlement)",
         "I09",

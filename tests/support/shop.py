@@ -186,7 +186,7 @@ async def whole(db: Database) -> None:
     faults = await db.fetch(
         SYSTEM,
         """SELECT 'entitlements of line' AS what, l.id::text AS id FROM orders.order_line l
-             LEFT JOIN delivery.entitlement e ON e.line_id = l.id
+             LEFT JOIN delivery.entitlement e ON e.line_id = l.id AND e.revoked_at IS NULL
              GROUP BY l.id
              HAVING count(e.id) <> CASE l.delivery_state WHEN 'DELIVERED' THEN l.quantity ELSE 0 END
            UNION ALL SELECT 'units of line', l.id::text FROM orders.order_line l
@@ -200,14 +200,15 @@ async def whole(db: Database) -> None:
              WHERE u.state IN ('RESERVED', 'SOLD', 'CONSUMED') AND l.id IS NULL
            UNION ALL SELECT 'unit without entitlement', u.id::text FROM inventory.stock_unit u
              LEFT JOIN delivery.entitlement e ON e.unit_id = u.id AND e.line_id = u.line_id
+               AND e.back_at IS NULL
              WHERE u.state IN ('SOLD', 'CONSUMED') AND e.id IS NULL
            UNION ALL SELECT 'escrow of line', l.id::text FROM orders.order_line l
              LEFT JOIN ledger.account_balance b ON b.kind = 'escrow' AND b.owner = 'line:' || l.id
              WHERE coalesce(b.amount, 0) <>
-               CASE l.escrow_state WHEN 'HELD' THEN l.total - l.refunded ELSE 0 END
+               CASE WHEN l.escrow_state IN ('HELD', 'FROZEN') THEN l.total - l.refunded ELSE 0 END
            UNION ALL SELECT 'journal of line', l.id::text FROM orders.order_line l
              LEFT JOIN ledger.journal j ON j.idem = 'buy:' || l.id
-             WHERE (j.id IS NOT NULL) <> (l.delivery_state = 'DELIVERED')
+             WHERE (j.id IS NOT NULL) <> (l.delivery_state IN ('DELIVERED', 'REFUNDED'))
            UNION ALL SELECT 'total of order', o.id::text FROM orders.orders o
              JOIN orders.order_line l ON l.order_id = o.id GROUP BY o.id HAVING sum(l.total) <> o.total
            UNION ALL SELECT 'total of group', g.id::text FROM orders.order_group g

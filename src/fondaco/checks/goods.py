@@ -34,10 +34,11 @@ DELIVERY: tuple[Check, ...] = (
         "line {id}",
         "is delivered with {n} of {quantity} units or copies",
         """SELECT l.id, l.quantity, count(e.id) AS n FROM orders.order_line l
-           LEFT JOIN delivery.entitlement e ON e.line_id = l.id
+           LEFT JOIN delivery.entitlement e ON e.line_id = l.id AND e.revoked_at IS NULL
            WHERE l.delivery_state = 'DELIVERED' GROUP BY l.id HAVING count(e.id) <> l.quantity""",
         lately=f"""SELECT l.id, l.quantity, e.n FROM {NEW_LINES} l CROSS JOIN LATERAL (
-              SELECT count(*) AS n FROM delivery.entitlement e WHERE e.line_id = l.id) e
+              SELECT count(*) AS n FROM delivery.entitlement e
+              WHERE e.line_id = l.id AND e.revoked_at IS NULL) e
             WHERE l.delivery_state = 'DELIVERED' AND e.n <> l.quantity""",
     ),
     Check(
@@ -55,16 +56,17 @@ DELIVERY: tuple[Check, ...] = (
         "I09",
         "unit {unit_id}",
         "is delivered {n} times",
-        """SELECT unit_id, count(*) AS n FROM delivery.entitlement WHERE unit_id IS NOT NULL
-           GROUP BY unit_id HAVING count(*) > 1""",
+        """SELECT unit_id, count(*) AS n FROM delivery.entitlement
+           WHERE unit_id IS NOT NULL AND back_at IS NULL GROUP BY unit_id HAVING count(*) > 1""",
     ),
     Check(
         "I09",
         "entitlement {id}",
         "its unit belongs to another line, listing or seller, or is not sold (it is {state})",
         """SELECT e.id, u.state FROM delivery.entitlement e JOIN inventory.stock_unit u ON u.id = e.unit_id
-           WHERE u.line_id IS DISTINCT FROM e.line_id OR u.seller_id <> e.seller_id
-             OR u.listing_id <> e.listing_id OR u.state NOT IN ('SOLD', 'CONSUMED')""",
+           WHERE u.seller_id <> e.seller_id OR u.listing_id <> e.listing_id
+             OR e.back_at IS NULL AND (u.line_id IS DISTINCT FROM e.line_id
+               OR u.state NOT IN ('SOLD', 'CONSUMED') AND (e.revoked_at IS NULL OR u.state <> 'INVALID'))""",
     ),
     Check(
         "I09",
@@ -78,14 +80,15 @@ DELIVERY: tuple[Check, ...] = (
         "unit {id}",
         "is {state} but was delivered to nobody",
         """SELECT u.id, u.state FROM inventory.stock_unit u WHERE u.state IN ('SOLD', 'CONSUMED')
-           AND NOT EXISTS (SELECT 1 FROM delivery.entitlement e WHERE e.unit_id = u.id)""",
+           AND NOT EXISTS (SELECT 1 FROM delivery.entitlement e
+             WHERE e.unit_id = u.id AND e.back_at IS NULL)""",
     ),
     Check(
         "I09",
         "unit {id}",
-        "was revealed and is {state}; a revealed unit stays consumed",
+        "was revealed and is {state}; a revealed unit is never for sale again",
         """SELECT u.id, u.state FROM inventory.stock_unit u JOIN delivery.entitlement e ON e.unit_id = u.id
-           WHERE u.state <> 'CONSUMED' AND (e.revealed_at IS NOT NULL
+           WHERE u.state NOT IN ('CONSUMED', 'INVALID') AND (e.revealed_at IS NOT NULL
              OR EXISTS (SELECT 1 FROM delivery.reveal r WHERE r.entitlement_id = e.id))""",
     ),
     Check(
@@ -103,7 +106,7 @@ DELIVERY: tuple[Check, ...] = (
         "took money for a line that is not delivered",
         """SELECT j.idem FROM ledger.journal j WHERE j.kind = 'purchase' AND NOT EXISTS (
              SELECT 1 FROM orders.order_line l WHERE 'buy:' || l.id = j.idem
-               AND l.delivery_state IN ('DELIVERED', 'REFUNDED'))""",
+               AND l.delivery_state IN ('DELIVERED', 'REFUNDED', 'REPLACED'))""",
     ),
 )
 
@@ -173,8 +176,8 @@ STOCK: tuple[Check, ...] = (
         "article {listing_id}",
         "says {sold} copies are sold, {n} are delivered",
         """SELECT listing_id, c.sold, coalesce(d.n, 0) AS n FROM inventory.counted c
-           LEFT JOIN (SELECT listing_id, count(*) AS n FROM delivery.entitlement WHERE unit_id IS NULL
-                      GROUP BY listing_id) d USING (listing_id)
+           LEFT JOIN (SELECT listing_id, count(*) AS n FROM delivery.entitlement
+                      WHERE unit_id IS NULL AND back_at IS NULL GROUP BY listing_id) d USING (listing_id)
            WHERE c.sold <> coalesce(d.n, 0)""",
     ),
     Check(

@@ -13,14 +13,15 @@ MIRRORS: tuple[Check, ...] = (
         "I13",
         "line {id}",
         "is {escrow_state} with {held} in escrow, which should hold its total of {total} less {refunded}",
-        f"""SELECT * FROM ({_ESCROW}) e WHERE held <> CASE escrow_state WHEN 'HELD' THEN total - refunded
-            ELSE 0 END""",
+        f"""SELECT * FROM ({_ESCROW}) e WHERE held <> CASE
+            WHEN escrow_state IN ('HELD', 'FROZEN') THEN total - refunded ELSE 0 END""",
         lately=f"""SELECT l.id, l.escrow_state, l.total, l.refunded, b.held FROM {NEW_LINES} l
             CROSS JOIN LATERAL (
               SELECT coalesce(sum(b.amount), 0)::bigint AS held FROM ledger.account a
               JOIN ledger.balance b ON b.account_id = a.id
               WHERE a.kind = 'escrow' AND a.owner = 'line:' || l.id AND a.currency = l.currency) b
-            WHERE b.held <> CASE l.escrow_state WHEN 'HELD' THEN l.total - l.refunded ELSE 0 END""",
+            WHERE b.held <> CASE WHEN l.escrow_state IN ('HELD', 'FROZEN') THEN l.total - l.refunded
+              ELSE 0 END""",
     ),
     Check(
         "I13",
@@ -39,15 +40,18 @@ MIRRORS: tuple[Check, ...] = (
              WHEN 'PENDING_PAYMENT' THEN (l.delivery_state, l.escrow_state) = ('RESERVED', 'EMPTY')
              WHEN 'EXPIRED' THEN (l.delivery_state, l.escrow_state) = ('CANCELLED', 'EMPTY')
              WHEN 'CANCELLED' THEN (l.delivery_state, l.escrow_state) = ('CANCELLED', 'EMPTY')
-             WHEN 'DELIVERED' THEN l.escrow_state IN ('HELD', 'RELEASED', 'REFUNDED')
-             WHEN 'COMPLETED' THEN l.escrow_state IN ('RELEASED', 'REFUNDED')
-             ELSE l.escrow_state IN ('REFUNDED', 'RELEASED') END""",
+             WHEN 'DELIVERED' THEN l.escrow_state IN ('HELD', 'FROZEN', 'RELEASED', 'SPLIT', 'REFUNDED')
+             WHEN 'COMPLETED' THEN l.escrow_state IN ('RELEASED', 'SPLIT', 'REFUNDED')
+             ELSE l.escrow_state IN ('RELEASED', 'SPLIT', 'REFUNDED') AND l.delivery_state = 'REFUNDED' END
+             OR (l.delivery_state = 'REFUNDED') <> (l.refunded = l.total)
+             OR (l.escrow_state = 'REFUNDED') <> (l.refunded = l.total AND l.released_at IS NULL)
+             OR (l.frozen_at IS NOT NULL) <> (l.escrow_state = 'FROZEN')""",
     ),
     Check(
         "I14",
         "line {id}",
         "is released but there is no journal release:{id}, or the other way round",
-        """SELECT l.id FROM orders.order_line l WHERE (l.escrow_state = 'RELEASED') <> EXISTS (
+        """SELECT l.id FROM orders.order_line l WHERE (l.escrow_state IN ('RELEASED', 'SPLIT')) <> EXISTS (
              SELECT 1 FROM ledger.journal j WHERE j.idem = 'release:' || l.id)""",
     ),
     Check(
@@ -173,8 +177,9 @@ PAYMENTS: tuple[Check, ...] = (
         "released lines carry {commission} commission and {tax} tax; the books have {booked} and {taxed}",
         """SELECT coalesce(l.currency, b.currency) AS currency, coalesce(l.commission, 0) AS commission,
              coalesce(l.tax, 0) AS tax, coalesce(b.booked, 0) AS booked, coalesce(b.taxed, 0) AS taxed
-           FROM (SELECT currency, sum(commission) AS commission, sum(tax) AS tax FROM orders.order_line
-                 WHERE escrow_state = 'RELEASED' GROUP BY 1) l
+           FROM (SELECT currency, sum(commission - refunded_commission) AS commission,
+                   sum(tax - refunded_tax) AS tax FROM orders.order_line
+                 WHERE escrow_state IN ('RELEASED', 'SPLIT') GROUP BY 1) l
            FULL JOIN (SELECT currency, sum(amount) FILTER (WHERE kind = 'commission') AS booked,
                         sum(amount) FILTER (WHERE kind = 'tax_payable') AS taxed FROM ledger.account_balance
                       WHERE kind IN ('commission', 'tax_payable') GROUP BY 1) b USING (currency)

@@ -12,6 +12,7 @@ from fondaco.audit import record
 from fondaco.checks.goods import DELIVERY, STOCK
 from fondaco.checks.ground import AUDIT, EVENTS_OF_CHANGES, GUARDS, QUEUE, STATES, check_blocks, key_checks
 from fondaco.checks.payments import EVENTS, MIRRORS, PAYMENTS, other_mode
+from fondaco.checks.refunds import REFUNDS
 from fondaco.core.checking import MOST, Check, Fault, Findings, Progress, run_checks, snapshot
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.settings import Settings
@@ -24,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     *DELIVERY,
     *STOCK,
     *MIRRORS,
+    *REFUNDS,
     *PAYMENTS,
     *EVENTS,
     *QUEUE,

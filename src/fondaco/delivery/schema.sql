@@ -9,7 +9,7 @@ CREATE TABLE delivery.entitlement (
   listing_id   uuid NOT NULL REFERENCES catalog.listing,
   order_id     uuid NOT NULL,
   line_id      uuid NOT NULL,
-  unit_id      uuid UNIQUE REFERENCES inventory.stock_unit,   -- one unit, one delivery, for ever
+  unit_id      uuid REFERENCES inventory.stock_unit,
   title        text NOT NULL,
   platform     text NOT NULL,
   region       text NOT NULL,
@@ -17,11 +17,17 @@ CREATE TABLE delivery.entitlement (
   revealed_at  timestamptz,
   revoked_at   timestamptz,
   content_version int,                                  -- an article: its content as it was when it was bought
+  back_at      timestamptz,                             -- taken back unseen: its unit or copy is for sale again
+  replaces     uuid REFERENCES delivery.entitlement,    -- the bad one it was given for
+  CONSTRAINT entitlement_back_unseen CHECK (back_at IS NULL OR revoked_at IS NOT NULL AND revealed_at IS NULL),
   CONSTRAINT entitlement_content FOREIGN KEY (listing_id, content_version) REFERENCES inventory.content,
   CONSTRAINT entitlement_one_thing CHECK (num_nonnulls(unit_id, content_version) = 1)
 );
 CREATE INDEX entitlement_buyer ON delivery.entitlement (buyer_id, delivered_at DESC, id DESC);
 CREATE INDEX entitlement_line ON delivery.entitlement (line_id);
+-- One unit, one delivery, for ever; another one only when the first was taken back and nobody had seen it.
+CREATE UNIQUE INDEX entitlement_unit ON delivery.entitlement (unit_id, back_at) NULLS NOT DISTINCT WHERE unit_id IS NOT NULL;
+CREATE UNIQUE INDEX entitlement_replaced ON delivery.entitlement (replaces) WHERE replaces IS NOT NULL;
 
 CREATE TABLE delivery.reveal (
   id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -41,6 +47,51 @@ GRANT SELECT ON delivery.entitlement TO fondaco_app;
 GRANT SELECT ON delivery.reveal TO fondaco_app;
 SELECT core.wall('delivery.entitlement', 'buyer_id', 'seller_id');
 SELECT core.wall('delivery.reveal', 'user_id', '');
+
+-- A line's last unit has been seen: where its terms say so, protection now lasts so many hours, not longer than
+-- it would have.
+CREATE FUNCTION delivery.seen(p_line uuid) RETURNS void
+LANGUAGE plpgsql SET search_path = delivery, pg_temp AS $$
+BEGIN
+  UPDATE orders.order_line l SET release_at = now() + make_interval(hours => (l.terms->'release'->>'hours')::int)
+    WHERE l.id = p_line AND l.terms->'release'->>'policy' = 'revealed_hours' AND l.escrow_state = 'HELD'
+      AND l.release_at > now() + make_interval(hours => (l.terms->'release'->>'hours')::int)
+      AND NOT EXISTS (SELECT 1 FROM entitlement e
+                      WHERE e.line_id = p_line AND e.revealed_at IS NULL AND e.revoked_at IS NULL);
+END $$;
+REVOKE ALL ON FUNCTION delivery.seen FROM PUBLIC;
+
+-- Takes delivered things of a line back from its buyer (p_entitlements, or all): they are opened no more. What
+-- nobody has seen is for sale again, unless it is bad: a bad unit is never sold again. Answers how many were
+-- taken back and how many of them are for sale again. The caller has a reason and moves the money.
+CREATE FUNCTION delivery.take_back(p_line uuid, p_entitlements uuid[], p_bad boolean, OUT taken int, OUT for_sale int)
+LANGUAGE plpgsql SET search_path = delivery, pg_temp AS $$
+DECLARE
+  e entitlement;
+  unseen boolean;
+BEGIN
+  taken := 0;
+  for_sale := 0;
+  FOR e IN SELECT * FROM entitlement t WHERE t.line_id = p_line AND t.revoked_at IS NULL
+           AND (p_entitlements IS NULL OR t.id = ANY (p_entitlements)) ORDER BY t.id FOR UPDATE LOOP
+    unseen := e.revealed_at IS NULL AND NOT EXISTS (SELECT 1 FROM reveal r WHERE r.entitlement_id = e.id)
+      AND NOT (p_bad AND e.unit_id IS NOT NULL);
+    UPDATE entitlement t SET revoked_at = now(), back_at = CASE WHEN unseen THEN clock_timestamp() END WHERE t.id = e.id;
+    IF unseen AND e.unit_id IS NULL THEN
+      UPDATE inventory.counted c SET on_hand = c.on_hand + 1, sold = c.sold - 1 WHERE c.listing_id = e.listing_id;
+    ELSIF unseen THEN
+      UPDATE inventory.stock_unit u SET state = 'AVAILABLE', line_id = NULL WHERE u.id = e.unit_id;
+    ELSIF p_bad THEN
+      UPDATE inventory.stock_unit u SET state = 'INVALID' WHERE u.id = e.unit_id;
+    END IF;
+    taken := taken + 1;
+    for_sale := for_sale + unseen::int;
+  END LOOP;
+  IF for_sale > 0 THEN
+    PERFORM inventory.refresh_in_stock(e.listing_id);
+  END IF;
+END $$;
+REVOKE ALL ON FUNCTION delivery.take_back FROM PUBLIC;
 
 -- The owner asks for the secret: noted first, handed out sealed. No row: not this user's, or revoked.
 -- From the first time on a unit is consumed and can never be sold again. Of an article the newest content is
@@ -70,6 +121,7 @@ BEGIN
   IF first_time THEN
     UPDATE entitlement t SET revealed_at = now() WHERE t.id = e.id;
     UPDATE inventory.stock_unit u SET state = 'CONSUMED' WHERE u.id = e.unit_id AND u.state = 'SOLD';
+    PERFORM seen(e.line_id);
   END IF;
   PERFORM audit.record('secret.revealed', 'entitlement:' || e.id, p_actor, jsonb_strip_nulls(jsonb_build_object(
     'order_id', e.order_id, 'line_id', e.line_id, 'first_time', first_time,

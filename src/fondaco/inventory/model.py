@@ -11,7 +11,7 @@ from fondaco.core.machine import Machine, Move
 STOCK_UNIT = Machine(
     "stock_unit",
     born=("AVAILABLE",),
-    ends=("CONSUMED", "WITHDRAWN"),
+    ends=("CONSUMED", "WITHDRAWN", "INVALID"),
     moves=(
         Move("AVAILABLE", "RESERVED", "checkout", "held for an order that awaits its payment"),
         Move("RESERVED", "AVAILABLE", "sweeper", "the order expired or was cancelled unpaid"),
@@ -19,6 +19,9 @@ STOCK_UNIT = Machine(
         Move("AVAILABLE", "SOLD", "checkout", "bought from the wallet, or paid late"),
         Move("SOLD", "CONSUMED", "buyer", "revealed: from here it can never be sold again"),
         Move("AVAILABLE", "WITHDRAWN", "seller", "taken out of sale"),
+        Move("SOLD", "AVAILABLE", "refund", "the buyer has the money back and never saw it"),
+        Move("SOLD", "INVALID", "refund", "it is bad; nobody gets it again"),
+        Move("CONSUMED", "INVALID", "refund", "the buyer saw it and it is bad; counts against the seller"),
     ),
 )
 

@@ -15,10 +15,13 @@ from fondaco.orders.actions import (
     checkout,
     checkout_url,
     confirm_delivery,
+    freeze,
     pay_group,
     place_with_card,
     policy_of,
     purchase_of,
+    release_lines,
+    thaw,
 )
 from fondaco.orders.as_bought import as_bought
 from fondaco.orders.carts import (
@@ -95,6 +98,7 @@ __all__ = [
     "confirm_delivery",
     "confirmed",
     "count_in_cart",
+    "freeze",
     "group_in_scope",
     "merge_guest_cart",
     "order_receipt",
@@ -106,6 +110,7 @@ __all__ = [
     "policy_of",
     "purchase_of",
     "quote",
+    "release_lines",
     "remove_from_cart",
     "seller_balance",
     "seller_order",
@@ -113,5 +118,6 @@ __all__ = [
     "seller_orders",
     "seller_sales",
     "set_in_cart",
+    "thaw",
     "watch",
 ]

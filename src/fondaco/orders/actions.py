@@ -353,6 +353,31 @@ async def confirm_delivery(db: Database, viewer: Viewer, order_id: UUID) -> UUID
     return group_id
 
 
+async def freeze(conn: Connection, line_ids: Sequence[UUID], actor: str) -> list[UUID]:
+    """A case begins: the held money of these lines stays where it is and their release clock stands still.
+    Returns the lines that are frozen now; one that was released meanwhile is not among them."""
+    frozen: list[UUID] = await conn.fetchval("SELECT orders.freeze($1, $2)", list(line_ids), actor)
+    return frozen
+
+
+async def thaw(conn: Connection, line_ids: Sequence[UUID], actor: str) -> list[UUID]:
+    """A case ended without a decision about the money: protection goes on for as long as was left of it.
+    Returns the lines that are held again."""
+    thawed: list[UUID] = await conn.fetchval("SELECT orders.thaw($1, $2)", list(line_ids), actor)
+    return thawed
+
+
+async def release_lines(
+    conn: Connection, line_ids: Sequence[UUID], actor: str, *, even_frozen: bool = True
+) -> int:
+    """What is left of these lines' held (and frozen) money goes to the seller and the marketplace;
+    returns how many lines that were."""
+    released: int = await conn.fetchval(
+        "SELECT orders.release($1, $2, $3)", list(line_ids), actor, even_frozen
+    )
+    return released
+
+
 async def own_group(db: Database, viewer: Viewer, order_id: UUID) -> UUID:
     """The group of the viewer's order (or the group itself). Raises NotFound."""
     group_id = await db.fetchval(

@@ -35,8 +35,8 @@ ORDER = Machine(
         Move("PENDING_PAYMENT", "CANCELLED", "buyer, support", "given up before paying"),
         Move("EXPIRED", "DELIVERED", "payment", "late payment, and the units could be taken again"),
         Move("DELIVERED", "COMPLETED", "buyer, sweeper", "every line is released"),
-        Move("DELIVERED", "REFUNDED", "finance", "every line is refunded"),
-        Move("COMPLETED", "REFUNDED", "finance", "every line is refunded after release"),
+        Move("DELIVERED", "REFUNDED", "refund", "every line is refunded"),
+        Move("COMPLETED", "REFUNDED", "refund", "every line is refunded, the last after its release"),
     ),
 )
 
@@ -48,18 +48,26 @@ LINE_DELIVERY = Machine(
         Move("RESERVED", "DELIVERED", "payment", "units sold and entitlements granted"),
         Move("RESERVED", "CANCELLED", "sweeper, buyer", "order expired or cancelled"),
         Move("CANCELLED", "DELIVERED", "payment", "late payment, units taken again"),
-        Move("DELIVERED", "REFUNDED", "finance", "goodwill or a lost case"),
+        Move("DELIVERED", "REFUNDED", "refund", "all the money went back; nothing is opened any more"),
+        Move("DELIVERED", "REPLACED", "seller, support", "a bad unit is taken back and another one assigned"),
+        Move("REPLACED", "DELIVERED", "seller, support", "the other unit is delivered, in the same step"),
     ),
 )
 
 ESCROW = Machine(
     "escrow",
     born=("EMPTY", "HELD"),
-    ends=("EMPTY", "RELEASED", "REFUNDED"),
+    ends=("EMPTY", "RELEASED", "REFUNDED", "SPLIT"),
     moves=(
         Move("EMPTY", "HELD", "payment", "the line's money is on its escrow account"),
         Move("HELD", "RELEASED", "buyer, sweeper", "to the seller and the marketplace; account is 0"),
-        Move("HELD", "REFUNDED", "finance", "back to the buyer; account is 0"),
+        Move("HELD", "REFUNDED", "refund", "all back to the buyer; account is 0"),
+        Move("HELD", "SPLIT", "buyer, sweeper", "a part was refunded, the rest released; account is 0"),
+        Move("HELD", "FROZEN", "case", "a case is open: the money stays, the release clock stands still"),
+        Move("FROZEN", "HELD", "case", "the case ended without a decision about the money"),
+        Move("FROZEN", "RELEASED", "finance", "decided for the seller; account is 0"),
+        Move("FROZEN", "REFUNDED", "finance", "decided for the buyer; account is 0"),
+        Move("FROZEN", "SPLIT", "finance", "a part to the buyer, the rest to the seller; account is 0"),
     ),
 )
 

@@ -12,7 +12,8 @@ CREATE TABLE sellers.seller (
   state          text NOT NULL,
   commission_bps int CHECK (commission_bps BETWEEN 0 AND 5000),                -- NULL: the marketplace's
   created_at     timestamptz NOT NULL DEFAULT now(),
-  version        int NOT NULL DEFAULT 1
+  version        int NOT NULL DEFAULT 1,
+  release        jsonb                                                         -- its own release policy; NULL: the marketplace's
 );
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON sellers.seller
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('seller', 'state');

@@ -1,0 +1,106 @@
+"""Refunds: reasons, what a refund is, and why one cannot be."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from fondaco.core.money import Money
+from fondaco.core.problem import Problem
+
+Destination = Literal["wallet", "source"]
+
+# Code -> words for people. The first ones a buyer may give, the rest sellers and staff.
+REASONS: dict[str, str] = {
+    "changed_mind": "Not wanted after all",
+    "bad_code": "The key does not work",
+    "wrong_goods": "Not what was described",
+    "wrong_region": "Does not work in the buyer's country",
+    "duplicate": "Bought twice",
+    "sold_in_error": "Sold in error",
+    "goodwill": "Goodwill",
+    "fraud": "Suspected fraud",
+    "case": "Decided in a case",
+    "chargeback": "Chargeback",
+    "other": "Something else",
+}
+
+
+class NotRefundable(Problem):
+    """There is no money of this line to give back: it was not paid, or all of it went back already."""
+
+    status = 409
+    code = "not_refundable"
+
+
+class RefundAboveRest(Problem):
+    """That is more than is left to give back of this line."""
+
+    status = 409
+    code = "refund_above_rest"
+
+
+class FrozenByCase(Problem):
+    """A case about this is open. Its decision says where the money goes."""
+
+    status = 409
+    code = "frozen_by_case"
+
+
+class NoSource(Problem):
+    """This was paid from the wallet, so the money can go back to the wallet only."""
+
+    status = 409
+    code = "no_source"
+
+
+class RefundWindowOver(Problem):
+    """The time in which this can be given back by yourself is over. The seller or support can still help."""
+
+    status = 409
+    code = "refund_window_over"
+
+
+class AlreadyRevealed(Problem):
+    """You have opened this, so it cannot be given back by yourself. If it does not work, report it."""
+
+    status = 409
+    code = "already_revealed"
+
+
+class NotReplaceable(Problem):
+    """Only a delivered key of a line that was not given back can be replaced."""
+
+    status = 409
+    code = "not_replaceable"
+
+
+class LineRefund(msgspec.Struct, frozen=True, kw_only=True):
+    """Money of one line that went back to its buyer."""
+
+    id: UUID
+    line_id: UUID
+    order_id: UUID
+    amount: Annotated[int, Meta(description="What the buyer got, minor units of `currency`.")]
+    commission: Annotated[int, Meta(description="Of it: given back by the marketplace.")]
+    tax: int
+    currency: str
+    after_release: bool
+    destination: Annotated[str, Meta(description="`wallet`, or `source`: on to where it was paid from.")]
+    reason: Annotated[str, Meta(description="A code; see the reasons in the documentation.")]
+    why: Annotated[str, Meta(description="In words of whoever gave it back.")]
+    created_at: datetime
+    source_state: Annotated[
+        str | None, Meta(description="Of a refund to the source: how far it is at the provider.")
+    ] = None
+
+    @property
+    def reason_words(self) -> str:
+        return REASONS.get(self.reason, self.reason)
+
+
+def words_of(amount: int, currency: str) -> str:
+    """ "12.50 EUR": for sentences."""
+    return str(Money(amount, currency))
