@@ -115,8 +115,8 @@ def _markdown(report: Report, drawing: str) -> str:
         "# Chaos report\n",
         f"`fondaco chaos --seed {report.seed} --minutes {report.seconds / 60:g}`: a marketplace of real "
         f"processes ({report.database} with fsync on, web, worker, Stripe sandbox) under mixed load, killed "
-        "and lied to by a plan drawn from the seed. Of the provider's events 20 % each were doubled, reordered, "
-        "delayed, dropped and forged.\n",
+        "and lied to by a plan drawn from the seed. Of the provider's events 20 % each were doubled, "
+        "reordered, delayed, dropped and forged.\n",
         f"**{report.summary}.**\n",
         f"![Seconds until everything served again, over the run]({drawing})\n",
         _recovery(report),
