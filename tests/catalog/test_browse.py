@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fondaco import catalog
-from fondaco.catalog import BrowseQuery, BrowseResult, counting
+from fondaco.catalog import BrowseQuery, BrowseResult, Kept, counting
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.pagination import BadCursor, Cursors
 from fondaco.core.problem import Invalid, NotFound
@@ -265,7 +265,7 @@ async def test_what_is_not_on_sale_is_nowhere(
         assert result.total <= 1
     page = await catalog.listing_page(db, public.slug)
     assert page.offers == []
-    assert await catalog.related(db, public.id) == []
+    assert await catalog.related_kept(Kept(), db, page.card, 6) == []
     for hidden in (secret, draft):
         for viewer in (Viewer(), other):
             for key in (hidden.slug, str(hidden.id)):
@@ -296,7 +296,8 @@ async def test_the_page_tells_other_offers_and_never_the_raw_stock(
     page = await catalog.listing_page(db, listing.slug)
     assert (page.card.stock.text, page.card.stock.left) == ("In stock", None)
     await stock(db, beside.id)
-    assert [c.id for c in await catalog.related(db, listing.id)] == [beside.id]
+    kept = Kept()
+    assert [c.id for c in await catalog.related_kept(kept, db, page.card, 6)] == [beside.id]
 
 
 async def test_counts_stop_at_ten_thousand(

@@ -1,6 +1,7 @@
 """What is kept of the shop is never older than the last committed change."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 from uuid import UUID
@@ -361,3 +362,76 @@ async def test_a_kept_answer_costs_one_statement(endpoints: Endpoints, db: Datab
         counted.sent.clear()
         await kept_price(kept, counted, listing)
         assert len(counted.sent) == 1
+
+
+async def test_an_answer_of_several_looks_once(endpoints: Endpoints, db: Database) -> None:
+    """What shows no listing is good at the epoch of a look sent since the whole began, at no older one."""
+    seller = await make_seller(db)
+    listing = await make_listing(db, seller, price=500)
+    async with counting(endpoints) as counted:
+        kept = Kept()
+        await kept_price(kept, counted, listing)  # the driver has asked what it needs to know
+
+        async def asked(since: float) -> tuple[int, int]:
+            """The answer's number, and how many statements it took."""
+            counted.sent.clear()
+
+            async def make(_: int | None) -> Made[int]:
+                return Made(kept.made, 8)
+
+            return await kept.get(counted, "part", make, since), len(counted.sent)
+
+        assert await asked(time.monotonic()) == (1, 1)
+        began = time.monotonic()
+        assert await asked(began) == (1, 1), "the look before does not count"
+        assert await asked(began) == (1, 0)
+        await catalog.change_price(db, seller, listing.id, price=700)
+        assert await asked(began) == (1, 0), "as of when it began"
+        assert await asked(time.monotonic()) == (2, 1)
+
+
+async def test_what_is_beside_a_listing_is_looked_for_once_for_its_shelf(
+    endpoints: Endpoints, db: Database, vault: Vault
+) -> None:
+    seller = await make_seller(db)
+    titles = [("Salt", "Steam"), ("Pepper", "Steam"), ("Saffron", "GOG"), ("Sumac", "Steam")]
+    made = {t: await make_listing(db, seller, title=t, platform=p, price=500) for t, p in titles}
+    again = await make_listing(db, seller, title="Salt", region="US", price=400)
+    for listing in (*made.values(), again):
+        await add_keys(db, vault, seller, listing, 20)
+    for sold, title in enumerate(["Saffron", "Pepper", "Sumac", "Salt"]):
+        sql = "UPDATE catalog.listing SET sold = $2 WHERE id = $1"
+        await db.execute(SYSTEM, sql, made[title].id, sold)
+    kept = Kept()
+
+    async def beside(title: str, limit: int = 5) -> list[str]:
+        page = await catalog.listing_page(db, made[title].slug)
+        return [c.title for c in await catalog.related_kept(kept, db, page.card, limit)]
+
+    assert await beside("Salt") == ["Sumac", "Pepper", "Saffron"], "its platform first, then the best sold"
+    assert await beside("Sumac") == ["Salt", "Pepper", "Saffron"]
+    assert kept.made == 1, "once for all of the shelf and platform"
+    assert await beside("Saffron") == ["Salt", "Sumac", "Pepper"]
+    assert await beside("Pepper", 2) == ["Salt", "Sumac"], "as many as asked for, without its own product"
+    await catalog.pause(db, seller, made["Sumac"].id)
+    assert await beside("Salt") == ["Pepper", "Saffron"]
+
+
+async def test_pages_asked_for_together_share_a_trip_and_nothing_else(
+    endpoints: Endpoints, db: Database, vault: Vault
+) -> None:
+    one, two = await make_seller(db, "One"), await make_seller(db, "Two")
+    salt = [await make_listing(db, s, title="Salt", price=p) for s, p in ((one, 500), (two, 400))]
+    other = await make_listing(db, one, title="Pepper", price=300)
+    await add_keys(db, vault, one, salt[0], 3)
+    async with counting(endpoints) as counted:
+        keys = [salt[0].slug, str(salt[1].id), other.slug, salt[0].slug]
+        await catalog.listing_page(counted, keys[0])  # the driver has asked what it needs to know
+        counted.sent.clear()
+        pages = await asyncio.gather(*(catalog.listing_page(counted, key) for key in keys))
+        assert len(counted.sent) <= 2, "they go at once or with the next call"
+    assert [p.card.id for p in pages] == [salt[0].id, salt[1].id, other.id, salt[0].id]
+    assert [[o.id for o in p.offers] for p in pages] == [[salt[1].id], [salt[0].id], [], [salt[1].id]]
+    assert [p.card.stock.text for p in pages] == ["Only 3 left", "Sold out", "Sold out", "Only 3 left"]
+    assert pages[0] == pages[3] == await catalog.listing_page(db, salt[0].slug)
+    assert all(p.description and p.activation for p in pages)

@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from babel import Locale
+from babel.numbers import format_currency, get_currency_precision
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from fondaco.core.money import Money
+from fondaco.core.money import Money, exponent
 from fondaco.pages import charts, covers, states, static
 from fondaco.pages.charts import Series
 from fondaco.pages.icons import UnknownIcon, icon
@@ -257,6 +259,20 @@ class TestWords:
         assert format_money(1200, "JPY") == "¥1,200"
         assert format_money(10**15, "EUR") == "€10,000,000,000,000.00"
         assert Money(2499, "EUR").decimal().as_tuple().exponent == -2
+
+    def test_money_is_written_as_babel_writes_it_wherever_both_count_the_same_digits(self) -> None:
+        compared = 0
+        for code in Locale("en").currencies:
+            if get_currency_precision(code) != exponent(code):
+                continue
+            compared += 1
+            for minor in (0, 1, 99, 100, 123_456, 10**15 - 1):
+                amount = Money(minor, code).decimal()
+                assert format_money(minor, code) == format_currency(amount, code, locale="en")
+        assert compared > 200
+
+    def test_no_digit_of_an_amount_is_rounded_away(self) -> None:
+        assert format_money(199, "ALL") == "ALL1.99"  # Babel shows no cents of it
 
     @pytest.mark.parametrize(
         ("away", "words"),

@@ -8,20 +8,17 @@ price that was not seen.
 """
 
 from fondaco.catalog.actions import (
-    OWN_SORTS,
     archive,
-    categories,
     change_price,
     create_listing,
     duplicate,
     edit,
-    own_listing,
-    own_listings,
     pause,
     publish,
     set_cover,
 )
 from fondaco.catalog.kept import Kept, Made, digest_of, made_of
+from fondaco.catalog.listing import listing_page
 from fondaco.catalog.model import (
     KINDS,
     LOW_STOCK,
@@ -35,9 +32,10 @@ from fondaco.catalog.model import (
     OwnListings,
     Stock,
 )
+from fondaco.catalog.owned import OWN_SORTS, own_listing, own_listings
 from fondaco.catalog.regions import can_activate, is_country, region_name, regions
-from fondaco.catalog.shop import browse, listing_page, newest_slugs, related, shelf
-from fondaco.catalog.showing import browse_kept, categories_kept, counts_kept
+from fondaco.catalog.shop import browse, categories, newest_slugs, shelf
+from fondaco.catalog.showing import browse_kept, categories_kept, counts_kept, related_kept
 from fondaco.catalog.wanted import PRICE_BANDS, SORTS, BrowseQuery
 
 __all__ = [
@@ -80,7 +78,7 @@ __all__ = [
     "publish",
     "region_name",
     "regions",
-    "related",
+    "related_kept",
     "set_cover",
     "shelf",
 ]

@@ -7,37 +7,18 @@ from uuid import UUID
 from fondaco.audit import record
 from fondaco.catalog import checks
 from fondaco.catalog.checks import Faults
-from fondaco.catalog.keyset import Keyset, checked_limit
-from fondaco.catalog.model import KINDS, LISTING, Category, OwnListing, OwnListings
+from fondaco.catalog.model import KINDS, OwnListing
+from fondaco.catalog.owned import locked, own, own_listing
 from fondaco.catalog.pictures import reencode
-from fondaco.core import counting
-from fondaco.core.db import PUBLIC, Connection, Database, Record
+from fondaco.catalog.shop import categories
+from fondaco.core.db import Connection, Database
 from fondaco.core.ids import uuid7
-from fondaco.core.pagination import Cursors
-from fondaco.core.problem import Conflict, Invalid, NotFound
+from fondaco.core.problem import Conflict, Invalid
 from fondaco.core.viewer import Viewer
 from fondaco.integrations.blobs import Blobs
 
-_COLUMNS = """l.id, l.slug, v.product_id, l.kind, l.title, l.summary, l.description, l.activation,
-  l.key_format, l.category, l.platform, l.region, l.edition, l.price, l.currency, l.price_version,
-  l.max_per_order, l.cover, l.state, l.in_stock, l.sold, l.version, l.created_at, l.published_at"""
-_FROM = "FROM catalog.listing l JOIN catalog.variant v ON v.id = l.variant_id"
 _TEXTS = ("title", "summary", "description", "activation", "key_format", "max_per_order")
 _NATURE = ("category", "platform", "region", "edition")  # what it is: fixed once it was published
-_ID = ("id", "l.id", "uuid")
-OWN_SORTS: dict[str, Keyset] = {
-    "new": Keyset("own-listings", (("created_at", "l.created_at", "timestamptz"), _ID)),
-    "title": Keyset("own-listings-title", (("title", "l.title", "text"), _ID), down=False),
-    "price": Keyset("own-listings-price", (("price", "l.price", "bigint"), _ID), down=False),
-    "-price": Keyset("own-listings-price-down", (("price", "l.price", "bigint"), _ID)),
-    "-sold": Keyset("own-listings-sold", (("sold", "l.sold", "bigint"), _ID)),
-}
-
-
-async def categories(db: Database) -> list[Category]:
-    """The shelves, in their order."""
-    rows = await db.fetch(PUBLIC, "SELECT slug, name FROM catalog.category ORDER BY position, slug")
-    return [Category(r["slug"], r["name"]) for r in rows]
 
 
 async def create_listing(
@@ -156,79 +137,7 @@ async def _insert(conn: Connection, viewer: Viewer, values: Mapping[str, Any]) -
         *(values[name] for name in names),
     )
     await record(conn, "listing.created", f"listing:{listing_id}", viewer.actor, {"price": values["price"]})
-    return await _own(conn, viewer, listing_id)
-
-
-async def _own(conn: Connection, viewer: Viewer, listing_id: UUID) -> OwnListing:
-    row = await conn.fetchrow(
-        f"SELECT {_COLUMNS} {_FROM} WHERE l.id = $1 AND l.seller_id = $2", listing_id, viewer.seller()
-    )
-    if row is None:
-        raise NotFound()
-    return _own_row(row)
-
-
-async def _locked(conn: Connection, viewer: Viewer, listing_id: UUID) -> OwnListing:
-    # Lock first and read then: a lock taken by a joining read would not see a variant changed meanwhile.
-    await conn.execute(
-        "SELECT 1 FROM catalog.listing WHERE id = $1 AND seller_id = $2 FOR NO KEY UPDATE",
-        listing_id,
-        viewer.seller(),
-    )
-    return await _own(conn, viewer, listing_id)
-
-
-def _own_row(row: Record) -> OwnListing:
-    return OwnListing(**{name: row[name] for name in OwnListing.__struct_fields__})
-
-
-async def own_listing(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
-    """One listing of the viewer's store; raises NotFound."""
-    async with db.transaction(viewer.as_seller) as conn:
-        return await _own(conn, viewer, listing_id)
-
-
-async def own_listings(
-    db: Database,
-    viewer: Viewer,
-    cursors: Cursors,
-    *,
-    q: str = "",
-    states: Sequence[str] = (),
-    in_stock: bool | None = None,
-    sort: str = "new",
-    limit: int = 50,
-    cursor: str | None = None,
-) -> OwnListings:
-    """The store's listings with counts per state for the same search. `sort`: a key of OWN_SORTS."""
-    if sort not in OWN_SORTS:
-        raise Invalid(fields={"sort": f"Must be one of: {', '.join(OWN_SORTS)}."})
-    args: list[Any] = [viewer.seller(), in_stock]
-    where = "l.seller_id = $1 AND ($2::bool IS NULL OR l.in_stock = $2)"
-    if any(c.isalnum() for c in q):
-        args.append(q.replace("\x00", "")[:200])
-        where += " AND l.document @@ catalog.search_query($3)"
-    facet_args = tuple(args)
-    if states:
-        args.append(list(states))
-        where_states = f" AND l.state = ANY(${len(args)})"
-    else:
-        where_states = ""
-    start = OWN_SORTS[sort].start(cursors, cursor, args)
-    async with db.transaction(viewer.as_seller) as conn:
-        counts = await conn.fetch(
-            counting.by_state(
-                sorted(LISTING.states), "l.state", f"SELECT 1 FROM catalog.listing l WHERE {where}"
-            ),
-            *facet_args,
-        )
-        rows = await conn.fetch(
-            f"""SELECT {_COLUMNS} {_FROM} WHERE {where}{where_states}{start.condition}
-                ORDER BY {start.order} LIMIT {checked_limit(limit) + 1}""",
-            *args,
-        )
-    page = start.page(rows, limit, _own_row)
-    return OwnListings(list(page.items), page.next, page.previous, {r["state"]: r["n"] for r in counts})
+    return await own(conn, viewer, listing_id)
 
 
 async def edit(
@@ -245,7 +154,7 @@ async def edit(
     clean = _clean(faults, changes, [c.slug for c in await categories(db)])
     faults.stop()
     async with db.transaction(viewer.as_seller) as conn:
-        old = await _locked(conn, viewer, listing_id)
+        old = await locked(conn, viewer, listing_id)
         if old.version != version:
             raise Conflict(current=old)
         changed = {n: v for n, v in clean.items() if getattr(old, n) != v}
@@ -270,7 +179,7 @@ async def edit(
         await record(
             conn, "listing.changed", f"listing:{listing_id}", viewer.actor, {"fields": sorted(changed)}
         )
-        return await _own(conn, viewer, listing_id)
+        return await own(conn, viewer, listing_id)
 
 
 def _refuse_fixed(old: OwnListing, changed: Mapping[str, Any]) -> None:
@@ -310,7 +219,7 @@ async def change_price(
     amount = checks.price(faults, price)
     faults.stop()
     async with db.transaction(viewer.as_seller) as conn:
-        old = await _locked(conn, viewer, listing_id)
+        old = await locked(conn, viewer, listing_id)
         if price_version is not None and old.price_version != price_version:
             raise Conflict("The price was changed meanwhile. Look at it and try again.", current=old)
         _refuse_fixed(old, {})
@@ -330,13 +239,13 @@ async def change_price(
             viewer.actor,
             {"from": old.price, "to": amount, "currency": old.currency},
         )
-        return await _own(conn, viewer, listing_id)
+        return await own(conn, viewer, listing_id)
 
 
 async def publish(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
     """Put it on sale. Raises Invalid naming the texts that are missing, Conflict when it cannot be sold."""
     async with db.transaction(viewer.as_seller) as conn:
-        old = await _locked(conn, viewer, listing_id)
+        old = await locked(conn, viewer, listing_id)
         if old.state == "PUBLISHED":
             return old
         if old.state == "ARCHIVED":
@@ -354,7 +263,7 @@ async def publish(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
 async def pause(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
     """Hide it from buyers; open orders go on. Raises Conflict when it is not on sale."""
     async with db.transaction(viewer.as_seller) as conn:
-        old = await _locked(conn, viewer, listing_id)
+        old = await locked(conn, viewer, listing_id)
         if old.state == "PAUSED":
             return old
         if old.state != "PUBLISHED":
@@ -365,7 +274,7 @@ async def pause(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
 async def archive(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
     """Give it up for good; its orders stay readable. Raises Conflict while it is on sale."""
     async with db.transaction(viewer.as_seller) as conn:
-        old = await _locked(conn, viewer, listing_id)
+        old = await locked(conn, viewer, listing_id)
         if old.state == "ARCHIVED":
             return old
         if old.state == "PUBLISHED":
@@ -384,13 +293,13 @@ async def _move(conn: Connection, viewer: Viewer, old: OwnListing, state: str, k
         state,
     )
     await record(conn, kind, f"listing:{old.id}", viewer.actor, {"from": old.state})
-    return await _own(conn, viewer, old.id)
+    return await own(conn, viewer, old.id)
 
 
 async def duplicate(db: Database, viewer: Viewer, listing_id: UUID) -> OwnListing:
     """A new draft of the same kind with the same texts, picture and price, and no stock or content."""
     async with db.transaction(viewer.as_seller) as conn:
-        old = await _locked(conn, viewer, listing_id)
+        old = await locked(conn, viewer, listing_id)
         names = ("kind", *_TEXTS, *_NATURE, "price", "currency", "cover")
         return await _insert(conn, viewer, {n: getattr(old, n) for n in names})
 
@@ -406,7 +315,7 @@ async def set_cover(
     name, picture = await reencode(upload)
     await blobs.put(name, picture, "image/webp")
     async with db.transaction(viewer.as_seller) as conn:
-        _refuse_fixed(await _locked(conn, viewer, listing_id), {})
+        _refuse_fixed(await locked(conn, viewer, listing_id), {})
         await conn.execute(
             "UPDATE catalog.listing SET cover = $3, version = version + 1 WHERE id = $1 AND seller_id = $2",
             listing_id,
@@ -414,4 +323,4 @@ async def set_cover(
             name,
         )
         await record(conn, "listing.changed", f"listing:{listing_id}", viewer.actor, {"fields": ["cover"]})
-        return await _own(conn, viewer, listing_id)
+        return await own(conn, viewer, listing_id)

@@ -4,7 +4,8 @@ Each use asks the database, in one statement with those of the same moment, for 
 moved by every transaction that changes what the shop shows) and for how much is left of the listings the
 answer shows. The answer is given again only when both are as they were when it was made. The epoch is read
 before the data, and it moves in the transaction that changes them: whoever looks after a change was committed
-never gets what was before it.
+never gets what was before it. An answer put together from several asks once: `since` says from when on a look
+counts, and what shows no listing is good at the epoch of the last look sent since then.
 """
 
 import asyncio
@@ -65,17 +66,25 @@ class Kept:
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._making: dict[Hashable, tuple[str, asyncio.Future[None]]] = {}
         self._looks: tuple[Database, Gather[tuple[UUID, ...], tuple[str, tuple[int, ...]]]] | None = None
+        self._last = (-math.inf, "")  # when the last look was sent, and the epoch it found
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def get(self, db: Database, key: Hashable, make: Callable[[T | None], Awaitable[Made[T]]]) -> T:
-        """The answer kept under `key`, if it is still what `make` would give; else a new one.
+    async def get(
+        self,
+        db: Database,
+        key: Hashable,
+        make: Callable[[T | None], Awaitable[Made[T]]],
+        since: float = math.inf,
+    ) -> T:
+        """The answer kept under `key`, if it is still what `make` would give; else a new one. `since`, of
+        time.monotonic(), is when whatever this is a part of began; without it every use asks for itself.
 
         `make` gets the answer that is no longer good (None: there is none), to give it again when nothing of
         it changed. Whatever `make` raises is raised, and nothing is kept.
         """
-        value, _ = await self.get_patiently(db, key, make, lambda _: 0.0)
+        value, _ = await self.get_patiently(db, key, make, lambda _: 0.0, since)
         return value
 
     async def get_patiently(
@@ -84,13 +93,14 @@ class Kept:
         key: Hashable,
         make: Callable[[T | None], Awaitable[Made[T]]],
         patience: Callable[[T], float],
+        since: float = math.inf,
     ) -> tuple[T, bool]:
         """The same for what may be given for `patience` seconds though the catalogue changed, and whether it
         was given so."""
         while True:
             entry = self._entries.get(key)
             at = time.monotonic()
-            epoch, left = await self._look(db, entry.made.listings if entry else ())
+            epoch, left = await self._look(db, entry.made.listings if entry else (), since)
             if entry and at < entry.at + entry.made.good_for_s:
                 same = entry.epoch == epoch and entry.made.left == left
                 if same or at < entry.at + patience(entry.made.value):
@@ -137,10 +147,22 @@ class Kept:
             _, gone = self._entries.popitem(last=False)
             self.size -= gone.size
 
-    async def _look(self, db: Database, listings: tuple[UUID, ...]) -> tuple[str, tuple[int, ...]]:
+    async def _look(
+        self, db: Database, listings: tuple[UUID, ...], since: float
+    ) -> tuple[str, tuple[int, ...]]:
         if self._looks is None or self._looks[0] is not db:
-            self._looks = db, Gather(partial(_looked, db))
+            self._looks, self._last = (db, Gather(partial(self._ask, db))), (-math.inf, "")
+        if not listings and self._last[0] >= since:
+            return self._last[1], ()
         return await self._looks[1].get(listings)
+
+    async def _ask(
+        self, db: Database, pages: Sequence[tuple[UUID, ...]]
+    ) -> list[tuple[str, tuple[int, ...]]]:
+        sent = time.monotonic()
+        found = await _looked(db, pages)
+        self._last = max(self._last, (sent, found[0][0]))
+        return found
 
 
 async def _looked(db: Database, pages: Sequence[tuple[UUID, ...]]) -> list[tuple[str, tuple[int, ...]]]:

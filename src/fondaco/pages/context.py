@@ -8,7 +8,7 @@ worked: a redirect, and one message on the next page.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, AnyStr, cast
 from urllib.parse import unquote
 
@@ -158,9 +158,9 @@ async def shell_of(
         wallet=wallet,
         csrf_token=request.csrf_token,
         cart_count=await orders.count_in_cart(request.db, viewer, guest_cart(request)),
-        nav=[Link(c.name, f"/c/{c.slug}", current=path == f"/c/{c.slug}") for c in shelves],
+        nav=_nav(tuple(shelves), path),
         account=account_links(viewer),
-        footer=_footer(viewer, settings),
+        footer=_footer(bool(viewer.user_id), bool(viewer.seller_id), settings.support_email),
         flash=said,
         theme=_theme(request),
     )
@@ -175,6 +175,7 @@ def account_links(viewer: Viewer) -> list[Link]:
         Link("Library", "/library", "library"),
         Link("Orders", "/orders", "receipt"),
         Link("Wallet", "/wallet", "wallet"),
+        Link("Cases", "/cases", "flag"),
         Link("Account", "/account", "user-round"),
         Link("Security", "/account/security", "shield-check"),
     ]
@@ -185,19 +186,29 @@ def account_links(viewer: Viewer) -> list[Link]:
     return links
 
 
-def _footer(viewer: Viewer, settings: Settings) -> list[LinkGroup]:
-    sell = Link("Seller desk", "/seller") if viewer.seller_id else Link("Open a store", "/sell")
+def _nav(shelves: tuple[catalog.Category, ...], path: str) -> Sequence[Link]:
+    return _links(shelves, next((c.slug for c in shelves if path == f"/c/{c.slug}"), ""))
+
+
+@lru_cache(maxsize=64)
+def _links(shelves: tuple[catalog.Category, ...], here: str) -> Sequence[Link]:
+    return tuple(Link(c.name, f"/c/{c.slug}", current=c.slug == here) for c in shelves)
+
+
+@lru_cache(maxsize=16)
+def _footer(signed_in: bool, sells: bool, support_email: str) -> Sequence[LinkGroup]:
+    sell = Link("Seller desk", "/seller") if sells else Link("Open a store", "/sell")
     mine = (
-        [Link("Library", "/library"), Link("Orders", "/orders"), Link("Wallet", "/wallet")]
-        if viewer.user_id
-        else [Link("Sign in", "/sign-in"), Link("Open an account", "/sign-up")]
+        (Link("Library", "/library"), Link("Orders", "/orders"), Link("Wallet", "/wallet"))
+        if signed_in
+        else (Link("Sign in", "/sign-in"), Link("Open an account", "/sign-up"))
     )
-    return [
-        LinkGroup("Shop", [Link("All listings", "/browse"), Link("Cart", "/cart")]),
+    return (
+        LinkGroup("Shop", (Link("All listings", "/browse"), Link("Cart", "/cart"))),
         LinkGroup("Your account", mine),
-        LinkGroup("Sell", [sell]),
-        LinkGroup("Help", [Link(settings.support_email, f"mailto:{settings.support_email}")]),
-    ]
+        LinkGroup("Sell", (sell,)),
+        LinkGroup("Help", (Link(support_email, f"mailto:{support_email}"),)),
+    )
 
 
 def _role(viewer: Viewer) -> str:

@@ -1,18 +1,23 @@
 """Pages of the shop, of which each web process keeps what is the same for everybody.
 
-A page is cut in two: its own blocks (title, content...), made with nothing of a viewer and kept until the
-catalogue changes, and the shell around them (who is signed in, cart, wallet, messages, menus), made for each
-request. The CSRF token in the forms of the kept part is a mark, replaced as the page is sent.
+A page is put together from a frame (the storefront without a page or a viewer), the page's own blocks (title,
+content...), made with nothing of a viewer and kept until the catalogue changes, and what is of the viewer
+(wallet, cart, account, messages), made for each request. The CSRF token in the forms of the kept part is a
+mark, replaced as the page is sent.
 """
 
 import hashlib
 import secrets
+import time
 import zlib
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import chain
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
+from jinja2 import Environment
 from litestar import Response
 from litestar.status_codes import HTTP_304_NOT_MODIFIED
 from markupsafe import Markup
@@ -21,10 +26,11 @@ from fondaco import catalog
 from fondaco.catalog import Card, Category, Kept, Made
 from fondaco.core.web import Call
 from fondaco.pages.context import page_answer, shell_of, template_environment
-from fondaco.pages.render import Crumb, render_page
+from fondaco.pages.render import Crumb, Flash, Link, LinkGroup, Shell, Theme, render_page
 
 _CUT = "\0"  # PostgreSQL's texts have none
 _TOKEN = secrets.token_hex(16)  # stands for the CSRF token in what is kept
+_CARDS = 1024  # cards kept as HTML, of about 4 kB
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,85 +46,121 @@ class Shown:
     good_for_s: float = inf
 
 
+Show = Callable[[float], Awaitable[Shown]]  # it is given the `since` of catalog.Kept.get
+
+
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """What is kept of a page. `lead` and `content` are compressed HTML; `digest` names them."""
+    """What is kept of a page: HTML in UTF-8. `body` is lead and content, compressed; `digest` names all."""
 
-    title: Markup
-    head: Markup
-    lead: bytes
-    content: bytes
-    crumbs: Sequence[Crumb]
-    search: str
+    title: bytes
+    head: bytes
+    search: bytes
+    crumbs: bytes
+    body: bytes
     shelves: Sequence[Category]
     digest: bytes
 
 
-async def kept_page(
-    request: Call, key: Hashable, template: str, show: Callable[[], Awaitable[Shown]]
-) -> Response[bytes]:
+class _Frame(NamedTuple):
+    """The storefront around a page, cut apart where pieces go, and a short name of it all."""
+
+    parts: Sequence[bytes]
+    digest: bytes
+
+
+async def kept_page(request: Call, key: Hashable, template: str, show: Show) -> Response[bytes]:
     """The page `template` with what `show` finds, as an answer. `key` names all that decides what it finds.
 
     Raises what `show` raises.
     """
+    kept, since = request.part(Kept), time.monotonic()
 
     async def make(old: Pieces | None) -> Made[Pieces]:
-        shown, shelves = await show(), await catalog.categories(request.db)
+        shown, shelves = await show(since), await catalog.categories_kept(kept, request.db, since)
         digest = catalog.digest_of(shelves, *shown.data)
         found = old if old and old.digest == digest else _pieces(request, template, shown, shelves, digest)
-        size = len(found.lead) + len(found.content)
-        return catalog.made_of(found, size, shown.cards, shown.good_for_s)
+        return catalog.made_of(found, len(found.body), shown.cards, shown.good_for_s)
 
-    pieces = await request.part(Kept).get(request.db, (template, key), make)
-    return await _assembled(request, pieces)
+    return await _assembled(request, await kept.get(request.db, (template, key), make))
 
 
-async def shown_page(request: Call, template: str, show: Callable[[], Awaitable[Shown]]) -> Response[bytes]:
+async def shown_page(request: Call, template: str, show: Show) -> Response[bytes]:
     """The same page made anew and not kept: for those who see it as nobody else does."""
-    shown, shelves = await show(), await catalog.categories(request.db)
+    since = time.monotonic()
+    shown, shelves = await show(since), await catalog.categories_kept(request.part(Kept), request.db, since)
     return await _assembled(request, _pieces(request, template, shown, shelves, b""))
 
 
 def _pieces(request: Call, template: str, shown: Shown, shelves: Sequence[Category], digest: bytes) -> Pieces:
-    html = (
-        template_environment(request.settings)
-        .get_template(template)
-        .render({**shown.context, "frame": "layouts/pieces.html", "csrf_token": _TOKEN, "cut": _CUT})
+    env = template_environment(request.settings)
+    html = env.get_template(template).render(
+        {
+            **shown.context,
+            "frame": "layouts/pieces.html",
+            "crumbs": _parts(env).crumbs(shown.crumbs),
+            "search": shown.search,
+            "csrf_token": _TOKEN,
+            "cut": _CUT,
+            "listing_card": partial(_card, env),
+        }
     )
-    title, head, lead, content = (piece.strip() for piece in html.split(_CUT))
-    return Pieces(
-        Markup(title),  # noqa: S704 - our own template's output
-        Markup(head),  # noqa: S704
-        zlib.compress(lead.encode(), 1),
-        zlib.compress(content.encode(), 1),
-        shown.crumbs,
-        shown.search,
-        shelves,
-        digest,
-    )
+    title, head, search, crumbs, lead, content = (piece.strip() for piece in html.split(_CUT))
+    body = zlib.compress(_CUT.join((lead, content)).encode(), 1)
+    return Pieces(title.encode(), head.encode(), search.encode(), crumbs.encode(), body, shelves, digest)
+
+
+@lru_cache(maxsize=_CARDS)
+def _card(env: Environment, item: Hashable, level: int = 3) -> Markup:
+    """The card of this Item: the same on every page, so it is drawn once for many."""
+    macros: Any = env.get_template("macros/ui.html").module
+    return macros.listing_card(item, _TOKEN, level=level)
 
 
 async def _assembled(request: Call, pieces: Pieces) -> Response[bytes]:
     shell, said = await shell_of(request, pieces.shelves)
-    around = render_page(
-        template_environment(request.settings),
-        "layouts/around.html",
-        shell,
-        title=pieces.title,
-        head=pieces.head,
-        crumbs=pieces.crumbs,
-        search=pieces.search,
-        cut=_CUT,
-    ).encode()
-    headers: dict[str, str] = {}
+    env = template_environment(request.settings)
+    frame = _frame(env, shell.theme, tuple(shell.nav), tuple(shell.footer))
+    tools = _tools(env, shell) if shell.viewer else _guests_tools(env, shell.cart_count)
+    trail = pieces.crumbs + _flashes(env, said) if said else pieces.crumbs
     token = request.csrf_token.encode()
-    if request.viewer.user_id is None and pieces.digest and not said:
-        tag = f'"{hashlib.blake2b(around + token + pieces.digest, digest_size=12).hexdigest()}"'
+    before = (pieces.title, pieces.head, pieces.search, tools)
+    headers: dict[str, str] = {}
+    if shell.viewer is None and pieces.digest and not said:
+        names = b"".join((frame.digest, *before, trail, token, pieces.digest))
+        tag = f'"{hashlib.blake2b(names, digest_size=12).hexdigest()}"'
         headers["ETag"] = tag
         if request.headers.get("if-none-match") == tag:
             return page_answer(request, b"", said, status=HTTP_304_NOT_MODIFIED, headers=headers)
-    top, middle, bottom = around.split(_CUT.encode())
-    lead, content = (
-        zlib.decompress(piece).replace(_TOKEN.encode(), token) for piece in (pieces.lead, pieces.content)
-    )
-    return page_answer(request, b"".join((top, lead, middle, content, bottom)), said, headers=headers)
+    own = zlib.decompress(pieces.body).replace(_TOKEN.encode(), token)
+    lead, _, content = own.partition(_CUT.encode())
+    whole = chain.from_iterable(zip(frame.parts, (*before, lead, trail, content, b""), strict=True))
+    return page_answer(request, b"".join(whole), said, headers=headers)
+
+
+@lru_cache(maxsize=128)
+def _frame(
+    env: Environment, theme: Theme, nav: tuple[Link | LinkGroup, ...], footer: tuple[LinkGroup, ...]
+) -> _Frame:
+    """Nothing of a viewer is in it: the menus say only whether there is one, and where the page is."""
+    html = render_page(
+        env, "layouts/around.html", Shell(theme=theme, nav=nav, footer=footer), cut=_CUT
+    ).encode()
+    return _Frame(html.split(_CUT.encode()), hashlib.blake2b(html, digest_size=12).digest())
+
+
+@lru_cache(maxsize=128)
+def _guests_tools(env: Environment, cart_count: int) -> bytes:
+    return _tools(env, Shell(cart_count=cart_count))
+
+
+def _tools(env: Environment, shell: Shell) -> bytes:
+    return render_page(env, "layouts/_tools.html", shell).encode()
+
+
+def _flashes(env: Environment, said: Sequence[Flash]) -> bytes:
+    return str(_parts(env).flashes(said)).encode()
+
+
+def _parts(env: Environment) -> Any:
+    return env.get_template("layouts/_parts.html").module

@@ -2,10 +2,11 @@
 
 Besides what a page passes, every template may use
 
-- globals: `asset_url(name)`, `icon(name, size=18, label="")`, `cover(title, kind, …)`,
-  `avatar(name)`, `format_money(minor, currency)`, `time_tag(moment)`, `date_words(moment)`,
-  `state_mark(state, machine=None)`, `rich_text(markdown)`, `plain_text(markdown, limit)`,
-  `site_name`, and the fields of `Shell` with their defaults;
+- globals: `macros(name)` (what `{% import "macros/<name>.html" as … %}` gives, without what that costs in a
+  template that extends another), `asset_url(name)`, `icon(name, size=18, label="")`,
+  `cover(title, kind, …)`, `avatar(name)`, `format_money(minor, currency)`, `time_tag(moment)`,
+  `date_words(moment)`, `state_mark(state, machine=None)`, `rich_text(markdown)`,
+  `plain_text(markdown, limit)`, `site_name`, and the fields of `Shell` with their defaults;
 - filters: `number` (12345 -> 12,345), `plural` (`3|plural("key")` -> "3 keys").
 
 What a page does not pass and is not listed here is an error (StrictUndefined), never a silent blank.
@@ -14,16 +15,18 @@ What a page does not pass and is not listed here is an error (StrictUndefined), 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
 from typing import Any, Literal, cast
 
 import jinja2
 from babel.dates import format_date, format_datetime, format_timedelta
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import format_currency
 from markupsafe import Markup, escape
 
 from fondaco.core import clock
 from fondaco.core.counting import AtLeast
-from fondaco.core.money import Money
+from fondaco.core.money import Money, exponent
 from fondaco.pages import charts, covers
 from fondaco.pages.icons import icon
 from fondaco.pages.richtext import plain_text, rich_text
@@ -122,6 +125,10 @@ def environment(*, site_name: str = "fondaco", now: Callable[[], datetime] = clo
     )
     shell = Shell()
 
+    @cache
+    def macros(name: str) -> Any:
+        return env.get_template(f"macros/{name}.html").module
+
     def timed(moment: datetime) -> Markup:
         return time_tag(moment, now())
 
@@ -129,6 +136,7 @@ def environment(*, site_name: str = "fondaco", now: Callable[[], datetime] = clo
     names.update({f.name: getattr(shell, f.name) for f in fields(shell)})
     names.update(
         site_name=site_name,
+        macros=macros,
         asset_url=asset_url,
         icon=icon,
         cover=covers.cover,
@@ -155,15 +163,29 @@ def render_page(env: jinja2.Environment, template: str, shell: Shell, **context:
 
 def format_money(amount_minor: int, currency: str, signed: bool = False) -> str:
     """An amount in minor units as people write it: 2499 EUR -> "€24.99"; `signed` shows a plus."""
-    text = format_currency(Money(abs(amount_minor), currency).decimal(), currency, locale=LOCALE)
+    before, digits, after = _around_amount(currency)
+    whole, rest = divmod(abs(amount_minor), 10**digits)
+    text = f"{before}{whole:,}.{rest:0{digits}d}{after}" if digits else f"{before}{whole:,}{after}"
     if amount_minor < 0:
         return f"\N{MINUS SIGN}{text}"
     return f"+{text}" if signed and amount_minor > 0 else text
 
 
+@cache
+def _around_amount(currency: str) -> tuple[str, int, str]:
+    """What stands before and after an amount, and its digits after the point. Asked of Babel once for each
+    currency: the digits between are put together much faster than Babel does."""
+    digits = exponent(currency)
+    zero = f"{0:.{digits}f}"
+    pattern = "\N{CURRENCY SIGN}" + zero
+    text = format_currency(Decimal(0), currency, pattern, locale=LOCALE, currency_digits=False)
+    before, _, after = text.partition(zero)
+    return before, digits, after
+
+
 def number(value: int) -> str:
     """12345 -> "12,345", and with a + when it is AtLeast so many."""
-    return format_decimal(int(value), locale=LOCALE) + ("+" if isinstance(value, AtLeast) else "")
+    return f"{int(value):,}" + ("+" if isinstance(value, AtLeast) else "")
 
 
 def plural(count: int, one: str, many: str = "") -> str:

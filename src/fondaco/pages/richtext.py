@@ -5,6 +5,7 @@ out still passes an allow-list of tags and attributes.
 """
 
 import re
+from functools import lru_cache
 
 import nh3
 from markdown_it import MarkdownIt
@@ -18,6 +19,10 @@ _ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
 _SCHEMES = {"http", "https", "mailto"}
 _SPACE = re.compile(r"\s+")
 
+_SHORT = 1_000  # characters: texts up to here are kept as HTML, because sellers use the same ones again
+_cleaner = nh3.Cleaner(
+    tags=_TAGS, attributes=_ATTRIBUTES, url_schemes=_SCHEMES, link_rel="nofollow noopener ugc"
+)
 _reader = (
     MarkdownIt("commonmark", {"html": False, "linkify": False})
     .enable(["table", "strikethrough"])
@@ -28,6 +33,10 @@ _reader = (
 def rich_text(markdown: str) -> Markup:
     """Safe HTML of a Markdown text. Headings start at h3, since page and section have h1 and h2, and skip
     no level, whatever levels the writer used."""
+    return _short_rich_text(markdown) if len(markdown) <= _SHORT else _rich_text(markdown)
+
+
+def _rich_text(markdown: str) -> Markup:
     tokens = _reader.parse(markdown.replace("\x00", ""))
     headings = [token for token in tokens if token.type in ("heading_open", "heading_close")]
     used = sorted({token.tag for token in headings})
@@ -37,18 +46,18 @@ def rich_text(markdown: str) -> Markup:
             level = min(3 + used.index(token.tag), level + 1, 6)
         token.tag = f"h{level}"
     html = _reader.renderer.render(tokens, _reader.options, {})
-    clean = nh3.clean(
-        html,
-        tags=_TAGS,
-        attributes=_ATTRIBUTES,
-        url_schemes=_SCHEMES,
-        link_rel="nofollow noopener ugc",
-    )
-    return Markup(clean)  # noqa: S704 - cleaned by the allow-list just above
+    return Markup(_cleaner.clean(html))  # noqa: S704 - cleaned by the allow-list
+
+
+_short_rich_text = lru_cache(maxsize=512)(_rich_text)
 
 
 def plain_text(markdown: str, limit: int = 160) -> str:
     """The words of a Markdown text on one line, at most `limit` characters, cut between words."""
+    return _short_plain_text(markdown, limit) if len(markdown) <= _SHORT else _plain_text(markdown, limit)
+
+
+def _plain_text(markdown: str, limit: int) -> str:
     words: list[str] = []
     for token in _reader.parse(markdown.replace("\x00", "")):
         if token.type in ("fence", "code_block"):
@@ -61,3 +70,6 @@ def plain_text(markdown: str, limit: int = 160) -> str:
         return text
     cut = text[: limit - 1]
     return (cut.rsplit(" ", 1)[0] if " " in cut else cut).rstrip(" ,;:.-") + "…"
+
+
+_short_plain_text = lru_cache(maxsize=512)(_plain_text)

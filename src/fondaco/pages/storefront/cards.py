@@ -99,7 +99,12 @@ def shop_spec(path: str, *fixed: str) -> ListSpec:
 
 
 async def shop_list(
-    request: Call, query: ListQuery, *, category: str | None = None, seller: str | None = None
+    request: Call,
+    query: ListQuery,
+    since: float,
+    *,
+    category: str | None = None,
+    seller: str | None = None,
 ) -> tuple[BrowseResult, float]:
     """One page of the shop, and for how many seconds it may be kept at most. Raises BadCursor."""
     return await catalog.browse_kept(
@@ -118,6 +123,7 @@ async def shop_list(
             limit=query.size,
             cursor=query.after or query.before or None,
         ),
+        since,
     )
 
 

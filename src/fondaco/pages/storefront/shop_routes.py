@@ -1,6 +1,6 @@
 """The shop's window: front page, lists, one listing, one store."""
 
-from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from litestar import Response, get
@@ -14,7 +14,7 @@ from fondaco.core.pagination import BadCursor
 from fondaco.core.problem import NotFound
 from fondaco.core.web import Call
 from fondaco.pages.context import see_other
-from fondaco.pages.kept import Shown, kept_page, shown_page
+from fondaco.pages.kept import Show, Shown, kept_page, shown_page
 from fondaco.pages.listquery import ListQuery
 from fondaco.pages.render import Crumb
 from fondaco.pages.richtext import plain_text
@@ -35,10 +35,10 @@ MAX_QUANTITY_SHOWN = 100
 @get("/", permit="public.see", include_in_schema=False)
 async def front(request: Call) -> Response[Any]:
     """The promise, the shelves, what is bought most and what is new."""
-    return await kept_page(request, "", "storefront/front.html", lambda: _front(request))
+    return await kept_page(request, "", "storefront/front.html", partial(_front, request))
 
 
-async def _front(request: Call) -> Shown:
+async def _front(request: Call, since: float) -> Shown:
     popular, newest = [
         await catalog.shelf(
             request.db, request.cursors, catalog.BrowseQuery(sort=sort, in_stock=True, limit=ON_FRONT)
@@ -46,10 +46,10 @@ async def _front(request: Call) -> Shown:
         for sort in ("popular", "newest")
     ]
     every = catalog.BrowseQuery(in_stock=True)
-    counts, good_for_s = await catalog.counts_kept(request.part(Kept), request.db, every)
+    counts, good_for_s = await catalog.counts_kept(request.part(Kept), request.db, every, since)
     shelves = [
         {"name": c.name, "href": f"/c/{c.slug}", "icon": SHELF_ICONS.get(c.slug, "key-round")}
-        for c in await catalog.categories_kept(request.part(Kept), request.db)
+        for c in await catalog.categories_kept(request.part(Kept), request.db, since)
     ]
     context = {
         "popular": items(popular.items),
@@ -67,9 +67,9 @@ async def browse(request: Call) -> Response[Any]:
     """Everything on sale, narrowed by what the URL says."""
     query = ListQuery.parse(shop_spec("/browse"), request.query_params.multi_items())
 
-    async def show() -> Shown:
+    async def show(since: float) -> Shown:
         heading = f"Results for “{query.q}”" if query.q else "All listings"
-        return await _list(request, query, heading, [Crumb("Home", "/"), Crumb("All listings")])
+        return await _list(request, since, query, heading, [Crumb("Home", "/"), Crumb("All listings")])
 
     return await _list_page(request, query, "storefront/browse.html", show)
 
@@ -79,28 +79,32 @@ async def shelf(request: Call, slug: FromPath[str]) -> Response[Any]:
     """One category."""
     query = ListQuery.parse(shop_spec(f"/c/{slug}", "category"), request.query_params.multi_items())
 
-    async def show() -> Shown:
-        shelves = await catalog.categories_kept(request.part(Kept), request.db)
+    async def show(since: float) -> Shown:
+        shelves = await catalog.categories_kept(request.part(Kept), request.db, since)
         name = next((c.name for c in shelves if c.slug == slug), None)
         if name is None:
             raise NotFound()
         crumbs = [Crumb("Home", "/"), Crumb("All listings", "/browse"), Crumb(name)]
-        return await _list(request, query, name, crumbs, category=slug)
+        return await _list(request, since, query, name, crumbs, category=slug)
 
     return await _list_page(request, query, "storefront/browse.html", show)
 
 
 async def _list(
-    request: Call, query: ListQuery, heading: str, crumbs: list[Crumb], *, category: str | None = None
+    request: Call,
+    since: float,
+    query: ListQuery,
+    heading: str,
+    crumbs: list[Crumb],
+    *,
+    category: str | None = None,
 ) -> Shown:
-    found, good_for_s = await shop_list(request, query, category=category)
+    found, good_for_s = await shop_list(request, query, since, category=category)
     context = {"heading": heading, "crumbs": crumbs, **_list_context(request, query, found)}
     return Shown(context, [heading, found], found.items, crumbs, query.q, good_for_s)
 
 
-async def _list_page(
-    request: Call, query: ListQuery, template: str, show: Callable[[], Awaitable[Shown]]
-) -> Response[Any]:
+async def _list_page(request: Call, query: ListQuery, template: str, show: Show) -> Response[Any]:
     try:
         return await kept_page(request, (query.spec.path, *query.pairs()), template, show)
     except BadCursor:  # an old link into the middle of a list begins at its start
@@ -124,14 +128,15 @@ async def listing(request: Call, slug: FromPath[str]) -> Response[Any]:
         return Redirect(f"/l/{found.card.slug}", status_code=301)
     template = "storefront/listing.html"
     if request.viewer.seller_id:  # its own listing, or one that is not on sale, is seen so by its store alone
-        return await shown_page(request, template, lambda: _listing(request, slug))
-    return await kept_page(request, (slug, request.viewer.country), template, lambda: _listing(request, slug))
+        return await shown_page(request, template, partial(_listing, request, slug))
+    key = (slug, request.viewer.country)
+    return await kept_page(request, key, template, partial(_listing, request, slug))
 
 
-async def _listing(request: Call, slug: str) -> Shown:
+async def _listing(request: Call, slug: str, since: float) -> Shown:
     found = await catalog.listing_page(request.db, slug, request.viewer)
     card = found.card
-    related = await catalog.related(request.db, card.id, 5)
+    related = await catalog.related_kept(request.part(Kept), request.db, card, 5, since)
     crumbs = [Crumb("Home", "/"), Crumb(card.category_name, f"/c/{card.category}"), Crumb(card.title)]
     context = {
         "found": found,
@@ -168,9 +173,9 @@ async def store(request: Call, slug: FromPath[str]) -> Response[Any]:
     """One store: who they are, and all they sell."""
     query = ListQuery.parse(shop_spec(f"/s/{slug}", "seller"), request.query_params.multi_items())
 
-    async def show() -> Shown:
+    async def show(since: float) -> Shown:
         found = await sellers.store_by_slug(request.db, slug)
-        shown, good_for_s = await shop_list(request, query, seller=found.slug)
+        shown, good_for_s = await shop_list(request, query, since, seller=found.slug)
         crumbs = [Crumb("Home", "/"), Crumb("All listings", "/browse"), Crumb(found.name)]
         context = {
             "store": found,
