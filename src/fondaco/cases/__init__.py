@@ -8,7 +8,7 @@ in the same transaction. Every deadline has an outcome. An evidence pack is sign
 from fondaco.cases.clocks import sweep
 from fondaco.cases.desk import ask, close, decide, note, take
 from fondaco.cases.evidence import canonical, snapshot
-from fondaco.cases.files import File, attach, read_file
+from fondaco.cases.files import File, attach, read_file, sniffed
 from fondaco.cases.model import OUTCOMES, REASONS, STATES, WISHES, Acting
 from fondaco.cases.opening import open_case
 from fondaco.cases.packing import Pack, key_id, pack, pack_for, pack_pdf, public_key, signing_key, verifier
@@ -28,9 +28,11 @@ from fondaco.cases.reads import (
     CasePage,
     Outcomes,
     cases_of_order,
+    is_own,
     list_cases,
     outcomes,
     read_case,
+    read_snapshot,
 )
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "close",
     "decide",
     "decline_offer",
+    "is_own",
     "key_id",
     "list_cases",
     "note",
@@ -67,8 +70,10 @@ __all__ = [
     "public_key",
     "read_case",
     "read_file",
+    "read_snapshot",
     "signing_key",
     "snapshot",
+    "sniffed",
     "sweep",
     "take",
     "take_back_offer",

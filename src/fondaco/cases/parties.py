@@ -105,6 +105,8 @@ async def offer(
         most = sum(line["remaining"] for line in await settling.lines_of(conn, case_id))
         if kind == "REFUND" and not 1 <= amount <= most:
             raise Invalid(fields={"amount": f"From the smallest coin up to {Money(most, case['currency'])}."})
+        if kind == "REPLACEMENT" and not await settling.keys_of(conn, case_id):
+            raise Invalid(fields={"kind": "There is no key in this case that could be replaced."})
         await _end_offer(conn, case, "TAKEN_BACK")
         offer_id = uuid7()
         await conn.execute(
@@ -161,23 +163,29 @@ async def accept_offer(
         found = await _end_offer(conn, case, "ACCEPTED")
         if found is None or offer_id not in (None, found["id"]):
             raise CaseNotNow("That offer does not stand any more.")
-        lines = await settling.lines_of(conn, case_id)
-        most = sum(line["remaining"] for line in lines)
-        amount = min(found["amount"], most)
-        outcome = "WITHDRAWN"
         if found["kind"] == "REFUND":
-            if not amount:
-                raise CaseNotNow("Nothing is left to give back.")
-            why = f"The seller's offer in case {case['number']}, accepted"
-            amounts = settling.spread(amount, lines)
-            await settling.give_back(conn, case, amounts, to="wallet", why=why, actor=viewer.actor)
-            outcome = "BUYER" if amount == most else "SPLIT"
+            await _settle(conn, case, by, found["amount"])
         else:
+            await settling.thaw(conn, case, viewer.actor)
+            await _close(conn, case, "accepted", by, outcome="WITHDRAWN")
             await settling.replace(conn, case, viewer.actor)
-        await settling.thaw(conn, case, viewer.actor)
-        await _close(conn, case, "accepted", by, outcome=outcome, amount=amount)
 
     await db.run(SYSTEM, work)
+
+
+async def _settle(conn: Connection, case: Record, by: Acting, offered: int) -> None:
+    """The offered sum goes back, what is left is protected as before, and the case is closed."""
+    lines = await settling.lines_of(conn, case["id"])
+    most = sum(line["remaining"] for line in lines)
+    amount = min(offered, most)
+    if not amount:
+        raise CaseNotNow("Nothing is left to give back.")
+    why = f"The seller's offer in case {case['number']}, accepted"
+    amounts = settling.spread(amount, lines)
+    await settling.give_back(conn, case, amounts, to="wallet", why=why, actor=by.viewer.actor)
+    await settling.thaw(conn, case, by.viewer.actor)
+    outcome = "BUYER" if amount == most else "SPLIT"
+    await _close(conn, case, "accepted", by, outcome=outcome, amount=amount)
 
 
 async def appeal(db: Database, by: Acting, case_id: UUID, text: str) -> None:

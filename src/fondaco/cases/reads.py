@@ -1,5 +1,6 @@
 """What buyers, sellers and staff read of cases."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -315,3 +316,24 @@ def _pattern(q: str) -> str:
     for special in ("\\", "%", "_"):
         text = text.replace(special, "\\" + special)
     return f"%{text}%" if text else ""
+
+
+async def read_snapshot(db: Database, viewer: Viewer, snapshot_id: UUID) -> dict[str, Any]:
+    """What a snapshot holds. For staff. Raises NotFound."""
+    body = await db.fetchval(viewer.as_staff, "SELECT body FROM cases.snapshot WHERE id = $1", snapshot_id)
+    if body is None:
+        raise NotFound()
+    found: dict[str, Any] = json.loads(body)
+    return found
+
+
+async def is_own(db: Database, viewer: Viewer, case_id: UUID) -> bool:
+    """Whether this person of the staff is a party of the case."""
+    found: bool = await db.fetchval(
+        viewer.as_staff,
+        """SELECT EXISTS (SELECT 1 FROM cases.case c WHERE c.id = $1 AND (c.buyer_id = $2 OR EXISTS (
+             SELECT 1 FROM identity.membership m WHERE m.user_id = $2 AND m.seller_id = c.seller_id)))""",
+        case_id,
+        viewer.user(),
+    )
+    return found

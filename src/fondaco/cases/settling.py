@@ -5,7 +5,9 @@ from typing import Literal
 from uuid import UUID
 
 from fondaco import orders, refunds
+from fondaco.cases.model import CaseNotNow
 from fondaco.core.db import Connection, Record
+from fondaco.core.ids import uuid7
 from fondaco.core.money import share
 
 To = Literal["wallet", "source"]
@@ -69,3 +71,26 @@ async def thaw(conn: Connection, case: Record, actor: str) -> None:
     frozen = [x["line_id"] for x in await lines_of(conn, case["id"]) if x["escrow_state"] == "FROZEN"]
     if frozen:
         await orders.thaw(conn, frozen, actor)
+
+
+async def keys_of(conn: Connection, case_id: UUID) -> list[UUID]:
+    """The entitlements a replacement is about: the revealed keys, or all of them when none was revealed."""
+    rows = await conn.fetch(
+        """SELECT e.id, e.revealed_at IS NOT NULL AS revealed FROM cases.case_line k
+           JOIN delivery.entitlement e ON e.line_id = k.line_id
+           WHERE k.case_id = $1 AND e.unit_id IS NOT NULL AND e.revoked_at IS NULL ORDER BY e.id""",
+        case_id,
+    )
+    return [row["id"] for row in rows if row["revealed"]] or [row["id"] for row in rows]
+
+
+async def replace(conn: Connection, case: Record, actor: str) -> None:
+    """Another key for each that the case is about; the case is closed already. Raises CaseNotNow when there
+    are not enough in stock."""
+    why = f"The seller's offer in case {case['number']}, accepted"
+    for key in await keys_of(conn, case["id"]):
+        verdict = await conn.fetchval(
+            "SELECT refunds.replace_unit($1, $2, $3, $4, $5)", uuid7(), key, uuid7(), why, actor
+        )
+        if verdict != "replaced":
+            raise CaseNotNow("The seller has no other one left now, so nothing was done. The case goes on.")

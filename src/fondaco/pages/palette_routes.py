@@ -14,6 +14,7 @@ MOST = 6  # of each kind
 _PAGES = (
     ("Overview", "/seller", "seller.see"),
     ("Orders", "/seller/orders", "sales.read"),
+    ("Cases", "/seller/cases", "sales.read"),
     ("Balance", "/seller/balance", "balance.read"),
     ("Listings", "/seller/listings", "catalog.read"),
     ("New listing", "/seller/listings/new", "catalog.write"),
@@ -24,6 +25,7 @@ _PAGES = (
     ("Console", "/console", "console.see"),
     ("Find", "/console/find", "console.see"),
     ("Orders", "/console/orders", "console.orders"),
+    ("Cases", "/console/cases", "console.cases"),
     ("People", "/console/people", "console.people"),
     ("Stores", "/console/sellers", "console.see"),
     ("Listings", "/console/listings", "console.see"),

@@ -32,6 +32,7 @@ _NAV: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         "Trade",
         (
             ("Orders", "/console/orders", "receipt", "console.orders"),
+            ("Cases", "/console/cases", "flag", "console.cases"),
             ("People", "/console/people", "users", "console.people"),
             ("Stores", "/console/sellers", "store", "console.see"),
             ("Listings", "/console/listings", "tags", "console.see"),

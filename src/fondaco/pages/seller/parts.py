@@ -45,6 +45,7 @@ _NAV = (
         (
             ("Overview", HOME, "layout-dashboard", "seller.see"),
             ("Orders", f"{HOME}/orders", "receipt", "sales.read"),
+            ("Cases", f"{HOME}/cases", "flag", "sales.read"),
             ("Balance", f"{HOME}/balance", "wallet", "balance.read"),
             ("Papers", f"{HOME}/papers", "file-text", "balance.read"),
         ),
