@@ -1,14 +1,17 @@
 """Builders for tests about payouts: a seller with money that has matured, a payout account."""
 
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from fondaco import payouts
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.ids import uuid7
-from fondaco.ledger import AccountRef, post, seller_available_of, seller_receivable_of
+from fondaco.ledger import AccountRef, payout_in_flight_of, post, seller_available_of, seller_receivable_of
 from fondaco.orders.combiner import Combiner
-from tests.support.money import give_money, make_buyer
+from tests.support.money import Till, amount_on, give_money, make_buyer
 from tests.support.shop import Shop, add_units, make_shop, purchase
 
 
@@ -113,3 +116,91 @@ async def items_of(db: Database, payout_id: UUID) -> list[tuple[UUID | None, int
         payout_id,
     )
     return [(row["line_id"], row["amount"]) for row in rows]
+
+
+@dataclass
+class Paying:
+    """A store with money payable and an account at a running sandbox, whose platform has money to send."""
+
+    till: Till
+    shop: Shop
+    account: str
+
+    @property
+    def db(self) -> Database:
+        return self.till.db
+
+    async def withdraw(self, amount: int | None = None) -> UUID:
+        """A payout, decided and not sent."""
+        payout_id = uuid7()
+        await payouts.withdraw(
+            self.db, self.till.settings, self.shop.owner, payout_id, amount=amount, currency="EUR"
+        )
+        return payout_id
+
+    async def row(self, payout_id: UUID) -> Record:
+        found = await self.db.fetchrow(SYSTEM, "SELECT * FROM payouts.payout WHERE id = $1", payout_id)
+        assert found
+        return found
+
+    async def state(self, payout_id: UUID) -> str:
+        return (await self.row(payout_id))["state"]
+
+    async def send(self, payout_id: UUID, *, patient: bool = False) -> None:
+        gateway = self.till.gateway if patient else self.till.impatient
+        await payouts.send_payout(self.db, gateway, payout_id)
+
+    async def sweep(self) -> None:
+        await payouts.sweep_payouts(self.db, self.till.gateway)
+
+    async def later(self, what: str) -> None:
+        """As if so much time had gone by for the payouts that are open."""
+        await self.db.execute(
+            SYSTEM,
+            f"""UPDATE payouts.payout SET called_at = called_at - interval '{what}',
+                  checked_at = checked_at - interval '{what}',
+                  lease_until = lease_until - interval '{what}'""",
+        )
+
+    @property
+    def transfers(self) -> list[int]:
+        """Amounts of all transfers that the sandbox made, by its own record."""
+        return [fact["amount"] for fact in self.till.sandbox.truth() if fact["fact"] == "transfer.created"]
+
+    async def told(self, *types: str) -> None:
+        """Hand in the events of the store's own account, and do the work that follows."""
+        options: Any = {"stripe_account": self.account}
+        page = await self.till.gateway.client.v1.events.list_async({"limit": 100}, options)
+        for event in [found.to_dict() for found in page.data][::-1]:
+            if not types or event["type"] in types:
+                await self.till.deliver({**event, "account": self.account})
+        await self.till.work()
+
+    async def available(self) -> int:
+        return await amount_on(self.db, seller_available_of(self.shop.seller_id, "EUR"))
+
+    async def in_flight(self, payout_id: UUID) -> int:
+        return await amount_on(self.db, payout_in_flight_of(payout_id, "EUR"))
+
+    async def whole(self) -> None:
+        await self.till.whole()
+
+
+async def connected(till: Till, shop: Shop, choice: str = "verified") -> str:
+    """The store's account at the sandbox, with its page filled in; its id there."""
+    await payouts.connect(till.db, till.gateway, till.settings, shop.owner)
+    account = (await payouts.my_account(till.db, shop.owner)).provider_id
+    assert account
+    if choice:
+        till.sandbox.post(f"/sandbox/accounts/{account}", choice=choice)
+    await payouts.refresh(till.db, till.gateway, account)
+    return account
+
+
+async def paying(till: Till, owner: asyncpg.Connection, lines: int = 2) -> Paying:
+    """A store with so many lines of 900 payable, and 50,000 at the platform to send."""
+    shop = await make_shop(till.db, price=1000)
+    account = await connected(till, shop)
+    await earn(till.db, owner, shop, lines)
+    await till.paid_top_up(await make_buyer(till.db), 50_000, "4000000000000077")
+    return Paying(till, shop, account)

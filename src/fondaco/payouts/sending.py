@@ -303,7 +303,7 @@ async def _sent(conn: Connection, row: Record, facts: TransferFacts) -> None:
 
 async def _second(conn: Connection, row: Record, facts: TransferFacts) -> None:
     """A transfer too many: nothing goes on by itself, somebody is told."""
-    if row["second_id"] is not None:
+    if row["second_id"] is not None or facts.reversed_amount == facts.amount:
         return
     log.error("payout.second_transfer", payout=str(row["id"]), provider=facts.id)
     await conn.execute("UPDATE payouts.payout SET second_id = $2 WHERE id = $1", row["id"], facts.id)
