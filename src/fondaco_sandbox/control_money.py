@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, cast
 
-from fondaco_sandbox import balance, connect, money, onboarding, payouts
+from fondaco_sandbox import balance, connect, disputes, money, onboarding, payouts
 from fondaco_sandbox.box import Cause, Sandbox
 from fondaco_sandbox.errors import invalid, no_such
 from fondaco_sandbox.store import Obj
@@ -116,6 +116,46 @@ def _hasten(box: Sandbox, _content: Obj, _id: str) -> Obj:
     return {"changed": balance.hasten(box)}
 
 
+def _dispute(box: Sandbox, content: Obj, charge_id: str) -> Obj:
+    """{"reason": "fraudulent", "amount": 500, "inquiry": true, "answer_within": seconds}: dispute a payment.
+    The id may be a charge's or a PaymentIntent's."""
+    charge = _charge(box, charge_id)
+    most = disputes.disputable(box, charge)
+    amount = whole(content, "amount", most or None)
+    if amount > most:
+        raise invalid(f"Of this payment {most} can be disputed: it must be by card, paid, not refunded.")
+    reason = chosen(content, "reason", tuple(disputes.REASONS), "fraudulent")
+    within = whole(content, "answer_within", disputes.ANSWER_WITHIN)
+    asked = bool(content.get("inquiry", False))
+    return disputes.start(box, charge, amount, reason, inquiry=asked, answer_within=within)
+
+
+def _warn(box: Sandbox, content: Obj, charge_id: str) -> Obj:
+    """{"fraud_type": "made_with_stolen_card"}: an early fraud warning about a payment."""
+    charge = _charge(box, charge_id)
+    return disputes.warn(
+        box, charge, chosen(content, "fraud_type", disputes.FRAUD_TYPES, "made_with_stolen_card")
+    )
+
+
+def _charge(box: Sandbox, object_id: str) -> Obj:
+    intent = box.store.get("payment_intent", object_id)
+    charge = needed(box, "charge", intent["latest_charge"] if intent else object_id)
+    if charge["status"] != "succeeded":
+        raise invalid("This payment has not succeeded.")
+    return charge
+
+
+def _resolve(box: Sandbox, content: Obj, dispute_id: str) -> Obj:
+    """{"outcome": "won", "return_fee": true}: end a dispute; won after lost is a late reversal."""
+    dispute = needed(box, "dispute", dispute_id)
+    ways = disputes.can_become(dispute)
+    if not ways:
+        raise invalid(f"This dispute has a status of {dispute['status']}; nothing more can become of it.")
+    outcome = chosen(content, "outcome", ways)
+    return disputes.resolve(box, dispute, outcome, return_fee=bool(content.get("return_fee", False)))
+
+
 _WORKS: dict[str, _Work] = {
     "POST accounts/{id}": _change_account,
     "POST accounts/{id}/payout": _pay_out_account,
@@ -123,4 +163,7 @@ _WORKS: dict[str, _Work] = {
     "POST payouts/{id}/fail": _fail_payout,
     "POST payouts/{id}/arrive": _arrive_payout,
     "POST available": _hasten,
+    "POST charges/{id}/dispute": _dispute,
+    "POST charges/{id}/warn": _warn,
+    "POST disputes/{id}/resolve": _resolve,
 }

@@ -10,6 +10,15 @@ from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.cards import Card, by_name
 from fondaco_sandbox.store import Obj
 
+_LATER = {
+    "disputed": "dispute",
+    "disputed_not_received": "dispute_not_received",
+    "disputed_twice": "dispute_twice",
+    "inquiry": "inquire",
+    "warned": "warn",
+}
+"""What a card brings after its payment, and the timer for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Payer:
@@ -178,8 +187,9 @@ def _succeed(box: Sandbox, intent: Obj, charge: Obj) -> Obj:
     )
     box.emit("charge.succeeded", charge)
     box.emit("payment_intent.succeeded", intent)
-    if card is not None and card.later == "disputed":
-        box.later(box.settings.settle_seconds, "dispute", charge["id"])
+    later = _LATER.get(card.later) if card else None
+    if later:
+        box.later(box.settings.settle_seconds, later, charge["id"])
     return intent
 
 

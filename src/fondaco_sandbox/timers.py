@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from fondaco_sandbox import onboarding, payments, payouts
+from fondaco_sandbox import disputes, onboarding, payments, payouts
 from fondaco_sandbox.box import Cause, Sandbox
-from fondaco_sandbox.resources import disputes, refunds, sessions
+from fondaco_sandbox.resources import refunds, sessions
 from fondaco_sandbox.store import Obj
 
 
@@ -26,7 +26,13 @@ ACTIONS: dict[str, tuple[str, Callable[[Sandbox, Obj], None]]] = {
     "expire_session": ("checkout.session", _expire_session),
     "settle_debit": ("payment_intent", _settle_debit),
     "dispute": ("charge", disputes.open_later),
+    "dispute_not_received": ("charge", disputes.open_not_received),
+    "dispute_twice": ("charge", disputes.open_twice),
+    "inquire": ("charge", disputes.inquire_later),
+    "warn": ("charge", disputes.warn_later),
     "lose_dispute": ("dispute", disputes.lose_later),
+    "decide_dispute": ("dispute", disputes.decide_later),
+    "close_inquiry": ("dispute", disputes.close_inquiry_later),
     "fail_refund": ("refund", refunds.fail_later),
     "finish_refund": ("refund", refunds.finish_later),
     "verify_account": ("account", onboarding.verify_later),

@@ -130,18 +130,18 @@ async def test_bank_payouts_of_an_account(desk: Desk) -> None:
     [payout] = await desk.gateway.list_bank_payouts(account, 0)
     assert (payout.account_id, payout.status, payout.failure_code) == (account, "failed", "no_account")
     assert await desk.gateway.retrieve_bank_payout(payout.id, account) == payout
-    events = await desk.gateway.list_events(0, ["payout.paid", "payout.failed"], account)
-    assert [event["type"] for event in events] == ["payout.paid", "payout.failed"]
+    events = [each async for each in desk.gateway.list_events(0, ["payout.paid", "payout.failed"], account)]
+    assert [event["type"] for event in events] == ["payout.failed", "payout.paid"]
     assert {event["account"] for event in events} == {account}
-    assert bank_payout_facts(events[-1]["data"]["object"], account) == payout
-    assert await desk.gateway.list_events(0, ["payout.paid", "payout.failed"]) == []
+    assert bank_payout_facts(events[0]["data"]["object"], account) == payout
+    assert [each async for each in desk.gateway.list_events(0, ["payout.paid", "payout.failed"])] == []
 
 
 async def test_an_event_gives_the_same_facts_as_asking(desk: Desk) -> None:
     account = await desk.seller()
     await desk.pay()
     transfer = await send(desk, account, uuid4())
-    [event] = await desk.gateway.list_events(0, ["transfer.created"])
+    [event] = [each async for each in desk.gateway.list_events(0, ["transfer.created"])]
     assert transfer_facts(event["data"]["object"]) == transfer
 
 

@@ -1,6 +1,6 @@
 """Refunds: whole, partial, pending, and those that fail after they seemed done."""
 
-from fondaco_sandbox import balance, ids, money
+from fondaco_sandbox import balance, disputes, ids, money
 from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.call import Call
 from fondaco_sandbox.cards import by_name
@@ -31,6 +31,7 @@ def create(call: Call) -> Obj:
     box.emit("refund.created", refund)
     previous: Obj = {"amount_refunded": charge["amount_refunded"] - amount}
     box.emit("charge.refunded", charge, previous | ({"refunded": False} if charge["refunded"] else {}))
+    disputes.refunded(box, charge)
     action = {"refund_fails": "fail_refund", "refund_pending": "finish_refund"}.get(_later(box, charge), "")
     if action and refund["status"] != "requires_action":
         box.later(box.settings.settle_seconds, action, refund["id"])
@@ -56,7 +57,7 @@ def _charge(call: Call) -> Obj:
         raise missing("charge")
     if charge["status"] != "succeeded":
         raise invalid(f"Charge {charge['id']} has not succeeded; it cannot be refunded.", "charge")
-    if charge["disputed"]:
+    if disputes.bars_refunds(call.box, charge):
         raise ApiError(
             400,
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
