@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,7 +25,12 @@ from fondaco.core.problem import NotFound
 from fondaco.settings import Settings
 
 FORMAT = "fondaco evidence pack 1"
-_PRIVATE = ("buyer", "ip", "user_agent", "actor", "log", "journals")  # of the buyer, or of the house's books
+_BOOKS = {"actor", "log", "journals"}  # the house's own
+_HIDDEN: dict[Side, set[str]] = {
+    "seller": {"buyer", "ip", "user_agent", *_BOOKS},
+    "buyer": {"commission", "commission_bps", "refunded_commission", *_BOOKS},
+    "staff": set(),
+}
 
 
 @dataclass(frozen=True)
@@ -173,9 +178,9 @@ async def _case(conn: Connection, case_id: UUID) -> dict[str, Any]:
 def _redacted(value: Any, audience: Side) -> Any:
     """Without what the other party and the house keep to themselves. A buyer sees their own person and
     addresses."""
-    hidden = _PRIVATE if audience == "seller" else ("actor", "log", "journals", "commission")
     if isinstance(value, dict):
-        return {k: _redacted(v, audience) for k, v in value.items() if k not in hidden}  # pyright: ignore[reportUnknownVariableType]
+        pairs = cast(dict[str, Any], value)
+        return {k: _redacted(v, audience) for k, v in pairs.items() if k not in _HIDDEN[audience]}
     if isinstance(value, list):
-        return [_redacted(v, audience) for v in value]  # pyright: ignore[reportUnknownVariableType]
+        return [_redacted(v, audience) for v in cast(list[Any], value)]
     return value
