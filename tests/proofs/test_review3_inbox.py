@@ -139,7 +139,7 @@ async def test_a_new_type_is_looked_for_as_far_back_as_the_provider_remembers(
     monkeypatch.setattr(missed, "OVERLAP", timedelta(days=-1))  # all there is was compared long ago
     with monkeypatch.context() as older:
         older.setattr(model, "TYPES", frozenset({"refund.updated"}))
-        older.setattr(missed, "TYPES", frozenset({"refund.updated"}))
+        older.setattr(missed, "LISTED", {"refund.updated"})
         till.sandbox.pay(funding.session_id or "")
         [first, _] = await till.events(*PAID)
         await till.deliver(first)
@@ -170,6 +170,32 @@ async def test_a_fee_that_becomes_known_is_asked_for_though_another_was_booked(t
     await till.work()
     assert await journals(till.db, "provider_fee") == ["fee:txn_other", f"fee:{facts.fee.transaction_id}"]
     assert (await wallets.read_funding(till.db, SYSTEM, funding.id)).state == "SUCCEEDED"
+
+
+async def test_a_provider_away_for_a_day_costs_no_event(till: Till) -> None:
+    """A bank returned a refund, and the provider fell silent: nobody but this event will ever say so."""
+    buyer = await make_buyer(till.db)
+    funding = await till.paid_top_up(buyer, 500, "4000000000005126")
+    async with till.db.transaction(SYSTEM) as conn:
+        await wallets.request_refund(conn, funding.id, 500, reason="test", actor="system")
+    await till.work()
+    before = {event["id"] for event in await till.events()}
+    till.sandbox.advance(60)
+    for event in await till.events():
+        if event["id"] not in before:
+            await till.deliver(event)
+    rows = await inbox.list_events(till.db, SYSTEM, states=["RECEIVED"])
+    assert rows and await till.wallet(buyer) == 0
+    silent = till.settings.model_copy(update={"stripe_api_base": "http://127.0.0.1:9"})
+    nowhere = StripeGateway(silent, retries=0)
+    for _ in range(40):  # ten seconds, twenty... then every hour: a day and more
+        for row in rows:
+            await inbox.handle_event(till.db, nowhere, row.id)
+    assert set(await inbox.count_states(till.db, SYSTEM)) <= {"FAILED", "IGNORED", "PROCESSED"}
+    await till.db.execute(SYSTEM, "UPDATE inbox.event SET next_at = now()")
+    await till.work()
+    assert await till.wallet(buyer) == 500
+    await till.whole()
 
 
 class Cable:

@@ -29,6 +29,7 @@ from fondaco.integrations.stripe import StripeGateway
 from fondaco.integrations.stripe_facts import (
     PaymentFacts,
     ProviderRefused,
+    ProviderUnknown,
     RefundFacts,
     id_of,
     payment_of_intent,
@@ -38,6 +39,7 @@ from fondaco.integrations.stripe_facts import (
 
 log = structlog.get_logger()
 TRIES = 12
+PATIENCE = timedelta(days=3)  # a provider that does not answer uses up no tries of what came in since then
 WAIT_FOR_ROW = 5  # tries until something unknown to us is taken for not ours
 SWEEP = 200
 
@@ -322,12 +324,18 @@ async def _apply(conn: Connection, rows: Sequence[Record], effects: dict[int, Ef
         await failpoints.reached("worker.job.before_commit", conn)
 
 
-async def _later(conn: Connection, row_id: int, state: str, why: str) -> None:
-    """Another try after a pause that doubles: 10 s, 20 s, ... up to an hour."""
-    attempts: int = await conn.fetchval(
-        "UPDATE inbox.event SET attempts = attempts + 1 WHERE id = $1 RETURNING attempts", row_id
+async def _later(conn: Connection, row_id: int, state: str, why: str, *, away: bool = False) -> None:
+    """Another try after a pause that doubles: 10 s, 20 s, ... up to an hour. `away`: the provider did not
+    answer, which says nothing about the event."""
+    row = await conn.fetchrow(
+        """UPDATE inbox.event SET attempts = attempts + 1 WHERE id = $1
+           RETURNING attempts, received_at > now() - $2::interval AS fresh""",
+        row_id,
+        PATIENCE,
     )
-    if attempts >= TRIES:
+    assert row
+    attempts: int = row["attempts"]
+    if attempts >= TRIES and not (away and row["fresh"]):
         current = await conn.fetchval("SELECT state FROM inbox.event WHERE id = $1", row_id)
         if current == "RECEIVED":
             await conn.execute("UPDATE inbox.event SET state = 'FAILED' WHERE id = $1", row_id)
@@ -344,7 +352,7 @@ async def _later(conn: Connection, row_id: int, state: str, why: str) -> None:
         row_id,
         state,
         why,
-        min(timedelta(seconds=5 * 2**attempts), timedelta(hours=1)),
+        min(timedelta(seconds=5 * 2 ** min(attempts, TRIES)), timedelta(hours=1)),
     )
 
 
@@ -359,7 +367,7 @@ async def _failed(db: Database, row_id: int, error: Exception) -> None:
             row_id,
         )
         if open_:
-            await _later(conn, row_id, "FAILED", words)
+            await _later(conn, row_id, "FAILED", words, away=isinstance(error, ProviderUnknown))
 
     await db.run(SYSTEM, work)
 
