@@ -34,6 +34,7 @@ CALLABLE = {
     "refunds.note_source",
     "refunds.refund_line",
     "refunds.replace_unit",
+    "payouts.stopped",
     "statements.draw",
     "payouts.begin_run",
     "payouts.free_reserve",

@@ -81,6 +81,11 @@ class BalanceCalls(StripeCalls):
         found = await self._retrieve(f"/v1/balance_transactions/{quote(transaction_id, safe='')}")
         return balance_transaction_facts(found)
 
+    async def intent_of_charge(self, charge_id: str) -> str | None:
+        """The payment intent a charge is of; None when it is of none."""
+        found = await self._retrieve(f"/v1/charges/{quote(charge_id, safe='')}")
+        return id_of(found.get("payment_intent"))
+
     async def available(self, account: str | None = None) -> dict[str, int]:
         """What can be transferred or paid out now, by currency."""
         found = await self._ask("/v1/balance", account)

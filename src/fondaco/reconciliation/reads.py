@@ -1,0 +1,97 @@
+"""What the desk reads: runs, breaks, reports."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from fondaco.catalog.keyset import Keyset, checked_limit
+from fondaco.core.db import Database, Record
+from fondaco.core.pagination import Cursors, Page
+from fondaco.core.problem import NotFound
+from fondaco.core.viewer import Viewer
+from fondaco.reconciliation.model import Break, Run
+
+_RUNS = Keyset("reconciliation-runs", (("id", "r.id", "bigint"),))
+_RUN = """r.id, r.asked_by, r.state, r.since, r.until, r.started_at, r.ended_at, r.doing, r.seen,
+  r.matched, r.breaks"""
+_BREAKS = Keyset("reconciliation-breaks", (("id", "b.id", "bigint"),), down=False)
+_BREAK = """b.id, b.class, b.place, b.movement_id, b.journal_id, b.currency::text, b.amount, b.words, b.state,
+  b.owner_id, b.reason, b.decided_by, b.opened_at, b.ended_at, b.version"""
+
+
+async def list_runs(
+    db: Database, viewer: Viewer, cursors: Cursors, *, limit: int = 25, cursor: str | None = None
+) -> Page[Run]:
+    """Runs, newest first. For staff."""
+    args: list[Any] = []
+    start = _RUNS.start(cursors, cursor, args)
+    rows = await db.fetch(
+        viewer.as_staff,
+        f"""SELECT {_RUN} FROM reconciliation.run r WHERE true {start.condition}
+            ORDER BY {start.order} LIMIT {checked_limit(limit) + 1}""",
+        *args,
+    )
+    return start.page(rows, limit, lambda r: msgspec.convert(dict(r), Run))
+
+
+async def list_breaks(
+    db: Database,
+    viewer: Viewer,
+    cursors: Cursors,
+    *,
+    states: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    owner_id: UUID | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[Break]:
+    """Breaks, oldest first. For staff."""
+    args: list[Any] = [list(states) or None, list(classes) or None, owner_id]
+    start = _BREAKS.start(cursors, cursor, args)
+    rows = await db.fetch(
+        viewer.as_staff,
+        f"""SELECT {_BREAK} FROM reconciliation.break b
+            WHERE ($1::text[] IS NULL OR b.state = ANY ($1)) AND ($2::text[] IS NULL OR b.class = ANY ($2))
+              AND ($3::uuid IS NULL OR b.owner_id = $3) {start.condition}
+            ORDER BY {start.order} LIMIT {checked_limit(limit) + 1}""",
+        *args,
+    )
+    return start.page(rows, limit, _break)
+
+
+async def read_break(db: Database, viewer: Viewer, break_id: int) -> Break:
+    """One break. For staff. Raises NotFound."""
+    row = await db.fetchrow(
+        viewer.as_staff, f"SELECT {_BREAK} FROM reconciliation.break b WHERE b.id = $1", break_id
+    )
+    if row is None:
+        raise NotFound()
+    return _break(row)
+
+
+async def read_run(db: Database, viewer: Viewer, run_id: int) -> Run:
+    """One run. For staff. Raises NotFound."""
+    row = await db.fetchrow(
+        viewer.as_staff, f"SELECT {_RUN} FROM reconciliation.run r WHERE r.id = $1", run_id
+    )
+    if row is None:
+        raise NotFound()
+    return msgspec.convert(dict(row), Run)
+
+
+async def read_report(db: Database, viewer: Viewer, run_id: int) -> tuple[str, bytes, str]:
+    """The report of a finished run, its signature and the name of the key. For staff. Raises NotFound."""
+    row = await db.fetchrow(
+        viewer.as_staff,
+        "SELECT report, signature, key_id FROM reconciliation.run WHERE id = $1 AND state = 'DONE'",
+        run_id,
+    )
+    if row is None:
+        raise NotFound()
+    return row["report"], row["signature"], row["key_id"]
+
+
+def _break(row: Record) -> Break:
+    return msgspec.convert(dict(row), Break)
