@@ -81,6 +81,11 @@ class Stack:
         """Starts the worker; a second call after `stop_child("worker")` starts another."""
         self.run(Child("worker", "fondaco", ["worker"], self.environment, self._log("worker")))
 
+    def restart_web(self) -> None:
+        """Ends web as an operator would and starts it anew: it has shown nothing yet."""
+        self.stop_child("web")
+        self.run(self._web_child())
+
     def stop_child(self, name: str) -> None:
         """Ends one child as an operator would."""
         self.children.pop(name).stop(time.monotonic() + 10)

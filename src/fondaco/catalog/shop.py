@@ -25,7 +25,7 @@ async def browse(db: Database, cursors: Cursors, query: BrowseQuery) -> BrowseRe
     Raises Invalid, BadCursor.
     """
     where = Where(query.checked())
-    async with looking(db) as conn:
+    async with looking(db, where) as conn:
         counts = await counted(conn, where)
         return result(await _shelf(conn, cursors, query, where), counts)
 
@@ -33,7 +33,7 @@ async def browse(db: Database, cursors: Cursors, query: BrowseQuery) -> BrowseRe
 async def shelf(db: Database, cursors: Cursors, query: BrowseQuery) -> Page[Card]:
     """The same page without any counting. Raises Invalid, BadCursor."""
     where = Where(query.checked())
-    async with looking(db) as conn:
+    async with looking(db, where) as conn:
         return await _shelf(conn, cursors, query, where)
 
 
