@@ -107,7 +107,7 @@ async def write_event(
         deadline,
         data,
     )
-    await tell(conn, case, kind, party, actor, version=version, **data)
+    await tell(conn, case, kind, party, actor, step=version, **data)
 
 
 async def tell(conn: Connection, case: Any, kind: str, party: Party, actor: str, **data: Any) -> None:

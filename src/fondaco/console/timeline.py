@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from fondaco import audit, inbox, ledger, notifications, orders, wallets
+from fondaco import audit, cases, inbox, ledger, notifications, orders, wallets
 from fondaco.audit import AuditEvent
 from fondaco.console.model import Leg, Named, TimelineItem, may
 from fondaco.console.names import names_of, short_address
@@ -38,9 +38,15 @@ async def timeline(db: Database, viewer: Viewer, order_id: UUID) -> list[Timelin
     chosen = [o for o in group.orders if order_id in (o.id, group.id)]
     fundings = await wallets.fundings_of_group(db, scope, group.id)
     units = [i for o in chosen for line in o.lines for i in line.entitlements]
+    about = await cases.cases_of_order(db, scope, [o.id for o in chosen])
     refs = [f"order:{o.id}" for o in chosen] + [f"group:{group.id}"]
     story, items = await _money_story(
-        db, viewer, fundings, refs, also=[f"entitlement:{i}" for i in units], people=[group.buyer_id]
+        db,
+        viewer,
+        fundings,
+        refs,
+        also=[*(f"entitlement:{i}" for i in units), *(f"case:{c.id}" for c in about)],
+        people=[group.buyer_id],
     )
     async with db.transaction(scope) as conn:
         goods = await _goods(conn, [o.id for o in chosen])
@@ -232,7 +238,9 @@ class Story:
             words=words,
             who=self.who(event.actor),
             detail=facts(event.data),
-            href=self.link("console.audit", f"/console/audit?ref={event.ref}"),
+            href=self.link("console.cases", f"/console/cases/{event.ref.removeprefix('case:')}")
+            if event.kind.startswith("case.")
+            else self.link("console.audit", f"/console/audit?ref={event.ref}"),
         )
 
     def mail(self, mail: MailRow) -> TimelineItem:

@@ -12,6 +12,7 @@ from fondaco.core.db import RETRY, Connection, Record
 from fondaco.core.ids import parse_uuid
 from fondaco.identity.permissions import PERMISSIONS
 from fondaco.notifications.actions import Recipient, queue_mail
+from fondaco.notifications.case_causes import case_turn
 from fondaco.notifications.letters import moment
 from fondaco.settings import Settings
 from fondaco.vault import Vault
@@ -269,6 +270,13 @@ async def _approval(post: Post) -> Record:
 
 
 CAUSES: dict[str, Cause] = {
+    **{
+        f"case.{kind}": case_turn
+        for kind in (
+            *("opened", "asked", "answered", "written", "offered", "declined", "accepted", "withdrawn"),
+            *("decided", "appealed", "closed", "overdue"),
+        )
+    },
     "approval.asked": _approval_asked,
     "approval.approved": _approval_decided,
     "approval.refused": _approval_decided,

@@ -86,6 +86,17 @@ _APPROVAL = {
 
 _WRONG = "the balance says 1 after 2 entries, the entries say 2 after 2"
 
+_CASE = {
+    "number": "CAS-7K3Q-9XMA-2D4T",
+    "order_number": "ORD-7K3Q-9XMA-2D4T",
+    "title": "Northern Lights",
+    "heading": "Support asks you for an answer",
+    "words": "Without an answer the case is lost.",
+    "until": "24 Nov 2026, 13:53 UTC",
+    "path": f"/seller/cases/{_SOME_ID}",
+    "side": "seller",
+}
+
 TEMPLATES: dict[str, Template] = {
     "account_exists": Template(1, "9f269384d291878bdd612ba87543ad2681ac2e035d06dd0181388bff32d98536"),
     "approval_asked": Template(
@@ -94,6 +105,7 @@ TEMPLATES: dict[str, Template] = {
     "approval_decided": Template(
         1, "ea922ce148aa98de46c144c4627f6eb88a9f3f261cd189e7c21c8484d9104aab", _APPROVAL
     ),
+    "case_turn": Template(1, "45618ad55e6ec70b1670f0c40245ab5e8daa77a013ff7d7e74e570fd31ba6897", _CASE),
     "checks_failed": Template(
         1,
         "cb4def302f17fc478c43880615641910d77a00c7d0b31c93cffa7ced883f93fc",
