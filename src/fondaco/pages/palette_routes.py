@@ -16,6 +16,8 @@ _PAGES = (
     ("Orders", "/seller/orders", "sales.read"),
     ("Cases", "/seller/cases", "sales.read"),
     ("Balance", "/seller/balance", "balance.read"),
+    ("Payouts", "/seller/payouts", "balance.read"),
+    ("Payout account", "/seller/payout-account", "balance.read"),
     ("Listings", "/seller/listings", "catalog.read"),
     ("New listing", "/seller/listings/new", "catalog.write"),
     ("Imports", "/seller/batches", "stock.read"),

@@ -116,7 +116,11 @@ _COMMON: dict[str, StateMark] = {
 _BY_MACHINE: dict[tuple[str, str], StateMark] = {
     ("escrow", "HELD"): StateMark("wait", "In buyer protection"),
     ("escrow", "REFUNDED"): StateMark("quiet", "Returned to the buyer"),
+    ("payout", "CREATED"): StateMark("new", "About to leave"),
     ("payout", "HELD"): StateMark("wait", "On hold"),
+    ("payout_account", "NONE"): StateMark("new", "Not set up"),
+    ("payout_account", "PENDING"): StateMark("wait", "Not complete yet"),
+    ("transfer_reversal", "DONE"): StateMark("good", "Taken back"),
     ("payout", "PAID"): StateMark("good", "Paid out"),
     ("payout", "SENT"): StateMark("busy", "On its way to the bank"),
     ("line", "RESERVED"): StateMark("wait", "Kept for you"),

@@ -47,6 +47,7 @@ _NAV = (
             ("Orders", f"{HOME}/orders", "receipt", "sales.read"),
             ("Cases", f"{HOME}/cases", "flag", "sales.read"),
             ("Balance", f"{HOME}/balance", "wallet", "balance.read"),
+            ("Payouts", f"{HOME}/payouts", "banknote", "balance.read"),
             ("Papers", f"{HOME}/papers", "file-text", "balance.read"),
         ),
     ),
@@ -61,6 +62,7 @@ _NAV = (
         "Store",
         (
             ("Settings", f"{HOME}/settings", "settings", "seller.see"),
+            ("Payout account", f"{HOME}/payout-account", "landmark", "balance.read"),
             ("Team", f"{HOME}/team", "users", "team.see"),
             ("API keys", f"{HOME}/api-keys", "key-round", "api_keys.edit"),
         ),

@@ -1,37 +1,25 @@
-"""What a store sold, and the money it made."""
+"""What a store sold."""
 
-import re
 from typing import Any
 from uuid import UUID
 
 from litestar import Response, get
 from litestar.params import FromPath
 
-from fondaco import catalog, ledger, orders
+from fondaco import catalog, orders
 from fondaco.core import counting
 from fondaco.core.ids import parse_uuid
 from fondaco.core.problem import NotFound
 from fondaco.core.web import Call
-from fondaco.ledger import StatementLine, seller_available_of, seller_pending_of
-from fondaco.orders import MATURITY_DAYS, SellerBalance
-from fondaco.pages.charts import Series
+from fondaco.orders import MATURITY_DAYS
 from fondaco.pages.listquery import Facet, FacetValue, ListSpec, SavedView
 from fondaco.pages.render import Crumb
 from fondaco.pages.seller.parts import HOME, desk, read_query, saved_views
 from fondaco.pages.states import state_mark
 
 ORDERS = f"{HOME}/orders"
-BALANCE = f"{HOME}/balance"
 STATES = ("PENDING_PAYMENT", "DELIVERED", "COMPLETED", "REFUNDED", "EXPIRED", "CANCELLED")
 SPEC = ListSpec(ORDERS, facets=("state", "listing"), sizes=(25, 50, 100))
-ENTRIES = 25
-DAYS = 30
-ACCOUNTS = {"pending": ("Pending", seller_pending_of), "available": ("Available", seller_available_of)}
-ENTRY_WORDS = {
-    "release": "Sale released",
-    "mature": "Became available",
-    "reversal": "Corrected",
-}
 
 
 @get(ORDERS, permit="sales.read", include_in_schema=False)
@@ -96,74 +84,4 @@ async def order(request: Call, order_id: FromPath[UUID]) -> Response[Any]:
     )
 
 
-@get(BALANCE, permit="balance.read", include_in_schema=False)
-async def balance(request: Call) -> Response[Any]:
-    viewer = request.viewer
-    found = await orders.seller_balance(request.db, viewer)
-    params = request.query_params
-    shown = _chosen(found, params.get("currency") or request.settings.currency)
-    account = params.get("account", "")
-    account = account if account in ACCOUNTS else "pending"
-    before = params.get("before", "")
-    place = int(before) if re.fullmatch(r"[1-9][0-9]{0,17}", before) else None
-    refs = {name: ref(viewer.seller(), shown.currency) for name, (_, ref) in ACCOUNTS.items()}
-    lines = await ledger.statement(
-        request.db, viewer.as_seller, refs[account], before=place, limit=ENTRIES + 1
-    )
-    days = {
-        name: await ledger.closing_balances(request.db, viewer.as_seller, ref, DAYS)
-        for name, ref in refs.items()
-    }
-    entries = lines[:ENTRIES]
-    here = f"{BALANCE}?currency={shown.currency}&account={account}"
-    return await desk(
-        request,
-        "seller/balance.html",
-        here=BALANCE,
-        crumbs=[Crumb("Balance")],
-        balance=shown,
-        others=[row for row in found if row.currency != shown.currency],
-        series=[Series(ACCOUNTS[name][0], [amount for _, amount in row]) for name, row in days.items()],
-        labels=[f"{day.day} {day:%b}" for day, _ in days["pending"]],
-        tabs=[
-            {
-                "label": words,
-                "href": f"{BALANCE}?currency={shown.currency}&account={name}",
-                "current": name == account,
-            }
-            for name, (words, _) in ACCOUNTS.items()
-        ],
-        which=account,
-        entries=await _entries(request, entries),
-        older=f"{here}&before={entries[-1].version}" if len(lines) > ENTRIES else "",
-        newest=here if place else "",
-        protection_days=request.settings.protection_days,
-        maturity_days=MATURITY_DAYS,
-    )
-
-
-def _chosen(found: list[SellerBalance], currency: str) -> SellerBalance:
-    for row in found:
-        if row.currency == currency:
-            return row
-    if found:
-        return found[0]
-    return SellerBalance(currency=currency, held=0, pending=0, available=0)
-
-
-async def _entries(request: Call, lines: list[StatementLine]) -> list[tuple[StatementLine, str, str, str]]:
-    """Each entry with its words, its order's number and address ("" when it is about no single order)."""
-    ids = {line.ref: parse_uuid(line.ref.removeprefix("order:")) for line in lines}
-    numbers = await orders.seller_order_numbers(
-        request.db, request.viewer, [i for i in ids.values() if i is not None]
-    )
-    found: list[tuple[StatementLine, str, str, str]] = []
-    for line in lines:
-        order_id = ids[line.ref]
-        name = numbers.get(order_id, "") if order_id else ""
-        words = ENTRY_WORDS.get(line.kind, line.kind.replace("_", " ").capitalize())
-        found.append((line, words, name, f"{ORDERS}/{order_id}" if name else ""))
-    return found
-
-
-routes = [order_list, order, balance]
+routes = [order_list, order]
