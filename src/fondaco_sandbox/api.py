@@ -13,6 +13,7 @@ from fondaco_sandbox.errors import ApiError, broken, unsupported
 from fondaco_sandbox.idempotency import Keys, fingerprint_of
 from fondaco_sandbox.resources import (
     accounts,
+    application_fees,
     charges,
     customers,
     disputes,
@@ -74,6 +75,9 @@ HANDLERS: dict[str, Handler] = {
     "DELETE /v1/accounts/{id}": accounts.delete,
     "GET /v1/accounts/{id}/capabilities": accounts.capabilities,
     "POST /v1/account_links": accounts.create_link,
+    "GET /v1/application_fees": application_fees.list_,
+    "GET /v1/application_fees/{id}": application_fees.retrieve,
+    "GET /v1/application_fees/{id}/refunds": application_fees.list_refunds,
     "POST /v1/transfers": transfers.create,
     "GET /v1/transfers": transfers.list_,
     "GET /v1/transfers/{id}": transfers.retrieve,

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias, cast
 from fondaco_sandbox import balance, connect, disputes, money, onboarding, payouts
 from fondaco_sandbox.box import Cause, Sandbox
 from fondaco_sandbox.errors import invalid, no_such
+from fondaco_sandbox.resources import refunds
 from fondaco_sandbox.store import Obj
 from fondaco_sandbox.web import Request
 
@@ -146,6 +147,17 @@ def _charge(box: Sandbox, object_id: str) -> Obj:
     return charge
 
 
+def _change_refund(box: Sandbox, content: Obj, refund_id: str) -> Obj:
+    """{"status": "failed", "reason": "declined"}: what the bank, the buyer or time makes of a refund."""
+    refund = needed(box, "refund", refund_id)
+    ways = refunds.can_become(refund)
+    if not ways:
+        raise invalid(f"This refund has a status of {refund['status']}; nothing more can become of it.")
+    status = chosen(content, "status", ways)
+    reason = chosen(content, "reason", refunds.REASONS, "expired_or_canceled_card")
+    return refunds.become(box, refund, status, reason)
+
+
 def _resolve(box: Sandbox, content: Obj, dispute_id: str) -> Obj:
     """{"outcome": "won", "return_fee": true}: end a dispute; won after lost is a late reversal."""
     dispute = needed(box, "dispute", dispute_id)
@@ -166,4 +178,5 @@ _WORKS: dict[str, _Work] = {
     "POST charges/{id}/dispute": _dispute,
     "POST charges/{id}/warn": _warn,
     "POST disputes/{id}/resolve": _resolve,
+    "POST refunds/{id}": _change_refund,
 }

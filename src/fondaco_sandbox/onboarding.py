@@ -2,7 +2,7 @@
 
 import re
 
-from fondaco_sandbox import connect, ids
+from fondaco_sandbox import balance, connect, ids, payouts
 from fondaco_sandbox.box import Cause, Sandbox
 from fondaco_sandbox.checkout_pages import BANNER, message_page
 from fondaco_sandbox.connect import BANKS, Standing
@@ -101,6 +101,9 @@ def choose(known: Standing, choice: str, now: int) -> Standing:
 def submit(box: Sandbox, body: Obj, known: Standing) -> Obj:
     """Take over what was given; a pending check ends some seconds later."""
     body = connect.evaluate(box, body, known)
+    if body["payouts_enabled"]:
+        for currency, *_ in balance.sums(box, body["id"]):
+            payouts.expect(box, body["id"], currency)
     if known.identity == "pending":
         box.later(box.settings.settle_seconds, "verify_account", body["id"])
         box.on_work()

@@ -26,6 +26,8 @@ _LABELS = {
     "fail_before": "500 before work",
     "fail_after": "500 after work",
     "rate_limit": "429",
+    "refund_pends": "Refunds pending first",
+    "refund_fails": "Refunds that fail later",
 }
 _GOOD = ("complete", "succeeded", "delivered", "available")
 _BAD = ("failed", "expired", "canceled", "dropped", "lost")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fondaco_sandbox.errors import ApiError, invalid, missing
 from fondaco_sandbox.store import Obj, is_object
@@ -164,3 +165,12 @@ def metadata(given: Any, before: Obj | None = None) -> Obj:
                 f"metadata[{key}]",
             )
     return merged
+
+
+def is_web_address(text: str) -> bool:
+    """Whether this can be an address on the web."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not set(text) & set(' \r\n\t"<>')

@@ -5,7 +5,7 @@ The functions here change objects, write facts and make events. They never refus
 
 from dataclasses import dataclass, field
 
-from fondaco_sandbox import balance, ids, money, objects
+from fondaco_sandbox import balance, ids, money, objects, transfers
 from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.cards import Card, by_name
 from fondaco_sandbox.store import Obj
@@ -186,6 +186,8 @@ def _succeed(box: Sandbox, intent: Obj, charge: Obj) -> Obj:
         metadata=intent["metadata"],
     )
     box.emit("charge.succeeded", charge)
+    if intent["transfer_data"]:
+        charge = transfers.route(box, intent, charge, entry["available_on"] - box.now())
     box.emit("payment_intent.succeeded", intent)
     later = _LATER.get(card.later) if card else None
     if later:

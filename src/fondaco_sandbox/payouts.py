@@ -37,10 +37,13 @@ def pay_out_later(box: Sandbox, subject: str) -> None:
     """The daily payout of a connected account: everything that can be used."""
     account, _, currency = subject.partition(" ")
     body = box.store.get("account", account)
+    if body is None or not body["payouts_enabled"]:
+        return  # begun again when the account is in order
     amount = balance.usable(box, currency, account)
-    if body is None or amount < 1 or not body["payouts_enabled"]:
-        return
-    make(box, account, amount, currency, {"automatic": True})
+    if amount > 0:
+        make(box, account, amount, currency, {"automatic": True})
+    if any(name == currency and pending for name, _, pending in balance.sums(box, account)):
+        expect(box, account, currency)
 
 
 def make(box: Sandbox, account: str | None, amount: int, currency: str, fields: Obj) -> Obj:

@@ -161,3 +161,27 @@ async def test_balance_transactions_are_read_in_pages(desk: Desk) -> None:
     assert [each async for each in desk.gateway.list_balance_transactions(0, found[-1].created)] == []
     one = desk.gateway.list_balance_transactions(0, 2**33, source=str(found[0].source_id))
     assert [each.id async for each in one] == [found[0].id]
+
+
+async def test_a_destination_charge_and_its_refund(desk: Desk) -> None:
+    account = await desk.seller()
+    paid = await desk.pay(10_000, destination=account, fee=1000)
+    assert (await desk.gateway.whole_balance(account)) == {"EUR": 9000}
+    movements = {each.type: each async for each in desk.gateway.list_balance_transactions(0, 2**33)}
+    assert {kind: each.amount for kind, each in movements.items()} == {
+        "charge": 10_000,
+        "transfer": -10_000,
+        "application_fee": 1000,
+    }
+    transfer = await desk.gateway.retrieve_transfer(str(movements["transfer"].source_id))
+    assert (transfer.charge_id, transfer.payout_ref) == (paid.charge_id, "")
+    refund = await desk.gateway.create_refund(
+        refund_id=uuid4(),
+        attempt=1,
+        intent_id=paid.intent_id or "",
+        amount=10_000,
+        reverse_transfer=True,
+        refund_fee=True,
+    )
+    assert refund.state == "succeeded"
+    assert (await desk.gateway.whole_balance(account)) == {"EUR": 0}

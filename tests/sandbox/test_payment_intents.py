@@ -117,7 +117,7 @@ def test_update_and_list(api: stripe.StripeClient) -> None:
         ({"currency": "xyz"}, "currency", None),
         ({"payment_method": "pm_nobody"}, "payment_method", "resource_missing"),
         ({"capture_method": "manual"}, "capture_method", "sandbox_unsupported"),
-        ({"transfer_data": {"destination": "acct_1"}}, "transfer_data", "sandbox_unsupported"),
+        ({"transfer_data": {"destination": "acct_1"}}, "transfer_data[destination]", "resource_missing"),
     ],
 )
 def test_refused(api: stripe.StripeClient, change: dict[str, object], param: str, code: str | None) -> None:

@@ -111,6 +111,45 @@ def test_cancel(api: stripe.StripeClient, sandbox: RunningSandbox) -> None:
     assert api.v1.refunds.create({"payment_intent": intent.id}).amount == 2000
 
 
+def test_every_state_that_a_refund_can_take(
+    api: stripe.StripeClient, sandbox: RunningSandbox, receiver: Receiver
+) -> None:
+    sandbox.post("/sandbox/faults", refund_pends=3)
+    for end in ("succeeded", "failed", "canceled"):
+        refund = api.v1.refunds.create({"payment_intent": paid(api).id})
+        assert refund.status == "pending"
+        sandbox.post(f"/sandbox/refunds/{refund.id}", status="requires_action")
+        sandbox.post(f"/sandbox/refunds/{refund.id}", status="pending")
+        sandbox.post(f"/sandbox/refunds/{refund.id}", status=end, reason="declined")
+        known = api.v1.refunds.retrieve(refund.id)
+        assert known.status == end
+        assert ("failure_balance_transaction" in known) == (end != "succeeded")
+        again = sandbox.control.post(f"/sandbox/refunds/{refund.id}", json={"status": "pending"})
+        assert again.status_code == 400
+    sandbox.advance(3600)
+    assert sorted(str(each.status) for each in api.v1.refunds.list()) == ["canceled", "failed", "succeeded"]
+    assert receiver.types.count("refund.failed") == 1
+    assert sum(each.net for each in api.v1.balance_transactions.list({"limit": 100})) == 3 * 1912 - 2000
+
+
+def test_a_refund_that_succeeded_fails_after_weeks(api: stripe.StripeClient, sandbox: RunningSandbox) -> None:
+    intent = paid(api)
+    refund = api.v1.refunds.create({"payment_intent": intent.id})
+    sandbox.advance(20 * 86_400)
+    sandbox.post(f"/sandbox/refunds/{refund.id}", status="failed", reason="lost_or_stolen_card")
+    known = api.v1.refunds.retrieve(refund.id)
+    assert (known.status, known.failure_reason) == ("failed", "lost_or_stolen_card")
+    assert api.v1.refunds.create({"payment_intent": intent.id}).amount == 2000
+
+
+def test_a_fault_lets_the_next_refund_fail_later(api: stripe.StripeClient, sandbox: RunningSandbox) -> None:
+    sandbox.post("/sandbox/faults", refund_fails=1)
+    first, second = (api.v1.refunds.create({"payment_intent": paid(api).id}) for _ in range(2))
+    sandbox.advance(5)
+    assert api.v1.refunds.retrieve(first.id).status == "failed"
+    assert api.v1.refunds.retrieve(second.id).status == "succeeded"
+
+
 def test_metadata(api: stripe.StripeClient) -> None:
     refund = api.v1.refunds.create({"payment_intent": paid(api).id, "metadata": {"a": "1"}})
     changed = api.v1.refunds.update(refund.id, {"metadata": {"b": "2"}})

@@ -7,8 +7,7 @@ from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.call import Call
 from fondaco_sandbox.connect import Standing
 from fondaco_sandbox.errors import ApiError, invalid, missing, unsupported
-from fondaco_sandbox.params import metadata
-from fondaco_sandbox.resources.sessions import is_web_address
+from fondaco_sandbox.params import is_web_address, metadata
 from fondaco_sandbox.store import Obj
 from fondaco_sandbox.views import listing, page
 

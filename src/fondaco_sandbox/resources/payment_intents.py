@@ -1,17 +1,20 @@
 """PaymentIntents: made and paid through the API, with test payment methods in place of a browser."""
 
 from fondaco_sandbox import cards, money, payments
+from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.call import Call
 from fondaco_sandbox.cards import Card
 from fondaco_sandbox.errors import ApiError, invalid, missing, no_such, unsupported
 from fondaco_sandbox.params import metadata
 from fondaco_sandbox.payments import Attempt, Payer
+from fondaco_sandbox.resources.accounts import destination
 from fondaco_sandbox.store import Obj
 from fondaco_sandbox.views import page
 
 _CREATE = (
     "allowed_payment_method_types",
     "amount",
+    "application_fee_amount",
     "automatic_payment_methods",
     "capture_method",
     "confirm",
@@ -26,6 +29,7 @@ _CREATE = (
     "return_url",
     "statement_descriptor",
     "statement_descriptor_suffix",
+    "transfer_data",
     "transfer_group",
 )
 _TEXTS = (
@@ -57,6 +61,7 @@ def create(call: Call) -> Obj:
         "metadata": metadata(params.get("metadata")),
         "payment_method_types": _types(params, currency),
     }
+    fields |= routed(call.box, params, params["amount"])
     if "capture_method" in params:
         fields["capture_method"] = params["capture_method"]
     card = _card(call) if "payment_method" in params else None
@@ -68,6 +73,24 @@ def create(call: Call) -> Obj:
         intent["status"] = "requires_confirmation"
         call.box.store.save(intent)
     return intent
+
+
+def routed(box: Sandbox, params: Obj, amount: int, path: str = "") -> Obj:
+    """Where a payment is passed on to, and what of it the platform keeps. `path`: of the parameters."""
+    fee, data = params.get("application_fee_amount"), params.get("transfer_data")
+    name = f"{path}[application_fee_amount]" if path else "application_fee_amount"
+    if data is None:
+        if fee is not None:
+            raise invalid("An application fee needs transfer_data[destination] here.", name)
+        return {}
+    if set(data) - {"amount", "destination"}:
+        raise unsupported("these transfer_data", f"{path}[transfer_data]" if path else "transfer_data")
+    destination(box, data["destination"], "transfer_data[destination]")
+    if fee is not None and "amount" in data:
+        raise invalid("You may only specify one of: application_fee_amount, transfer_data[amount].", name)
+    if not 0 <= (fee or 0) <= amount or not 0 < data.get("amount", 1) <= amount:
+        raise invalid("The fee or the amount to pass on cannot be greater than the payment's amount.", name)
+    return {"application_fee_amount": fee, "transfer_data": data}
 
 
 def _types(params: Obj, currency: str) -> list[str]:

@@ -1,15 +1,39 @@
 """Refunds: whole, partial, pending, and those that fail after they seemed done."""
 
-from fondaco_sandbox import balance, disputes, ids, money
+from fondaco_sandbox import balance, disputes, ids, money, transfers
 from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.call import Call
 from fondaco_sandbox.cards import by_name
-from fondaco_sandbox.errors import ApiError, invalid, missing, no_such
+from fondaco_sandbox.errors import ApiError, invalid, missing, no_such, unsupported
 from fondaco_sandbox.params import metadata
 from fondaco_sandbox.store import Obj
 from fondaco_sandbox.views import page
 
-_CREATE = ("amount", "charge", "instructions_email", "metadata", "payment_intent", "reason")
+_CREATE = (
+    "amount",
+    "charge",
+    "instructions_email",
+    "metadata",
+    "payment_intent",
+    "reason",
+    "refund_application_fee",
+    "reverse_transfer",
+)
+REASONS = (
+    "declined",
+    "expired_or_canceled_card",
+    "insufficient_funds",
+    "lost_or_stolen_card",
+    "merchant_request",
+    "unknown",
+)
+"""Why a refund fails."""
+_ENDS: dict[str, tuple[str, ...]] = {
+    "pending": ("succeeded", "failed", "canceled", "requires_action"),
+    "requires_action": ("pending", "succeeded", "failed", "canceled"),
+    "succeeded": ("failed",),
+}
+"""What can become of a refund; one that succeeded can still fail much later."""
 
 
 def create(call: Call) -> Obj:
@@ -17,7 +41,9 @@ def create(call: Call) -> Obj:
     box, params = call.box, call.params
     charge = _charge(call)
     amount = _amount(charge, params.get("amount"))
-    refund = box.store.insert("refund", _new(call, charge, amount))
+    fate = _fate(call, charge)
+    refund = box.store.insert("refund", _new(call, charge, amount, fate))
+    _take_back(call, charge, refund)
     is_card = charge["payment_method_details"]["type"] == "card"
     kind = "refund" if is_card else "payment_refund"
     entry = balance.transaction(box.now(), refund, kind, -amount)
@@ -32,7 +58,7 @@ def create(call: Call) -> Obj:
     previous: Obj = {"amount_refunded": charge["amount_refunded"] - amount}
     box.emit("charge.refunded", charge, previous | ({"refunded": False} if charge["refunded"] else {}))
     disputes.refunded(box, charge)
-    action = {"refund_fails": "fail_refund", "refund_pending": "finish_refund"}.get(_later(box, charge), "")
+    action = {"refund_fails": "fail_refund", "refund_pending": "finish_refund"}.get(fate, "")
     if action and refund["status"] != "requires_action":
         box.later(box.settings.settle_seconds, action, refund["id"])
         box.on_work()
@@ -93,14 +119,46 @@ def _later(box: Sandbox, charge: Obj) -> str:
     return card.later if card else ""
 
 
-def _new(call: Call, charge: Obj, amount: int) -> Obj:
+def _fate(call: Call, charge: Obj) -> str:
+    """What becomes of a new refund: by a fault that was asked for, else by the card."""
+    faults, path = call.box.faults, "/v1/refunds"
+    if faults.take("refund_pends", path):
+        return "refund_pending"
+    return "refund_fails" if faults.take("refund_fails", path) else _later(call.box, charge)
+
+
+def _take_back(call: Call, charge: Obj, refund: Obj) -> None:
+    """For a destination charge, as asked: the same part of the transfer and of the fee goes back."""
+    box, params = call.box, call.params
+    if not params.get("reverse_transfer"):
+        if params.get("refund_application_fee"):
+            raise unsupported("refund_application_fee without reverse_transfer", "refund_application_fee")
+        return
+    transfer_id = charge.get("transfer")
+    if not transfer_id:
+        raise invalid("This charge has no transfer to reverse.", "reverse_transfer")
+    fee = 0
+    if params.get("refund_application_fee"):
+        if not charge["application_fee"]:
+            raise invalid("This charge has no application fee.", "refund_application_fee")
+        taken = box.store.need("application_fee", charge["application_fee"])
+        fee = transfers.share(taken, charge, refund, "amount_refunded")
+    transfer = box.store.need("transfer", transfer_id)
+    back = transfers.share(transfer, charge, refund, "amount_reversed")
+    reversal = transfers.reverse(box, transfer, back, {"source_refund": refund["id"]}, fee=fee)
+    refund["transfer_reversal"] = reversal["id"]
+    if fee > 0:
+        transfers.give_fee_back(box, charge, fee)
+
+
+def _new(call: Call, charge: Obj, amount: int, fate: str) -> Obj:
     params = call.params
     details = charge["payment_method_details"]
     kind: str = details["type"]
     status = "succeeded"
     if kind != "card" and "instructions_email" in params:
         status = "requires_action"
-    elif _later(call.box, charge) == "refund_pending":
+    elif fate == "refund_pending":
         status = "pending"
     refund: Obj = {
         "id": ids.new_id("re" if kind == "card" else "pyr"),
@@ -184,11 +242,27 @@ def finish_later(box: Sandbox, refund: Obj) -> None:
     """A pending refund is done."""
     if refund["status"] != "pending":
         return
-    refund["status"] = "succeeded"
+    become(box, refund, "succeeded", "")
+
+
+def can_become(refund: Obj) -> tuple[str, ...]:
+    """The states that are possible from the refund's state."""
+    return _ENDS.get(refund["status"], ())
+
+
+def become(box: Sandbox, refund: Obj, status: str, reason: str) -> Obj:
+    """Bring a refund into a state that it `can_become`; `reason` says why it failed."""
+    if status in ("failed", "canceled"):
+        return _give_back(box, refund, status, reason)
+    before = refund["status"]
+    refund["status"] = status
     refund.pop("pending_reason", None)
+    if status == "pending":
+        refund["pending_reason"] = "processing"
     box.store.save(refund)
-    _write_down(box, "refund.succeeded", refund)
-    _tell_updated(box, refund, {"status": "pending"})
+    _write_down(box, f"refund.{status}", refund)
+    _tell_updated(box, refund, {"status": before})
+    return refund
 
 
 def _give_back(box: Sandbox, refund: Obj, status: str, reason: str) -> Obj:

@@ -1,17 +1,15 @@
 """Checkout Sessions in mode payment."""
 
-from urllib.parse import urlsplit
-
 from fondaco_sandbox import cards, ids, money, payments
 from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.call import Call
 from fondaco_sandbox.cards import Card
 from fondaco_sandbox.errors import ApiError, invalid, missing, unsupported
 from fondaco_sandbox.objects import no_address
-from fondaco_sandbox.params import metadata
+from fondaco_sandbox.params import is_web_address, metadata
 from fondaco_sandbox.payments import Attempt, Payer
 from fondaco_sandbox.resources.customers import new_customer
-from fondaco_sandbox.resources.payment_intents import offered_types
+from fondaco_sandbox.resources.payment_intents import offered_types, routed
 from fondaco_sandbox.resources.prices import line_item
 from fondaco_sandbox.store import Obj
 from fondaco_sandbox.views import listing, page
@@ -36,12 +34,14 @@ _CREATE = (
     "ui_mode",
 )
 _INTENT_DATA = (
+    "application_fee_amount",
     "capture_method",
     "description",
     "metadata",
     "receipt_email",
     "statement_descriptor",
     "statement_descriptor_suffix",
+    "transfer_data",
     "transfer_group",
 )
 _DAY = 86_400
@@ -64,9 +64,11 @@ def create(call: Call) -> Obj:
         raise invalid("All line items must have the same currency.", "line_items")
     total = sum(item["amount_total"] for item in items)
     money.payable(total, currency, "line_items")
+    intent_data = _intent_data(params)
+    intent_data |= routed(box, intent_data, total, "payment_intent_data")
     expires_at = _expiry(box, params.get("expires_at"))
     session = _session(call, customer, currency, total, expires_at)
-    hidden: Obj = {"line_items": items, "intent_data": _intent_data(params), "base_url": call.base_url}
+    hidden: Obj = {"line_items": items, "intent_data": intent_data, "base_url": call.base_url}
     box.store.insert("checkout.session", session, hidden)
     box.store.timer(expires_at * 1000, "expire_session", session["id"])
     box.on_work()
@@ -88,14 +90,6 @@ def _check_mode(params: Obj) -> None:
     for name in ("success_url", "cancel_url"):
         if name in params and not is_web_address(params[name]):
             raise invalid(f"Not a valid URL: {params[name]}", name, "url_invalid")
-
-
-def is_web_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not set(text) & set(' \r\n\t"<>')
 
 
 def _expiry(box: Sandbox, wanted: int | None) -> int:

@@ -6,8 +6,7 @@ from fondaco_sandbox import ids
 from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.call import Call
 from fondaco_sandbox.errors import invalid, unsupported
-from fondaco_sandbox.params import api_version, metadata
-from fondaco_sandbox.resources.sessions import is_web_address
+from fondaco_sandbox.params import api_version, is_web_address, metadata
 from fondaco_sandbox.store import Obj
 from fondaco_sandbox.views import page
 
