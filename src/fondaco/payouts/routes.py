@@ -20,12 +20,14 @@ from fondaco.payouts.model import Payout, PayoutAccount, PayoutDetail, PayoutPag
 class Withdrawal(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Money to be paid out now."""
 
-    amount: Annotated[
-        int | None, Meta(ge=1, le=2**53, description="Minor units; left out: all that is available.")
-    ] = None
-    currency: Annotated[
-        str | None, Meta(pattern="^[A-Z]{3}$", description="ISO 4217; left out: the marketplace's.")
-    ] = None
+    amount: (
+        Annotated[int, Meta(ge=1, le=2**53, description="Minor units; left out: all that is available.")]
+        | None
+    ) = None
+    currency: (
+        Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217; left out: the marketplace's.")]
+        | None
+    ) = None
 
 
 class Onward(msgspec.Struct, frozen=True):
