@@ -56,8 +56,8 @@ POINTS: dict[str, str] = {
     "sweeper.refunds.after_select": "unfinished refunds are chosen, none looked at",
     "sweeper.payouts.after_select": "payouts to be sent or asked about are chosen, none touched",
     "sweeper.orders.after_select": "unpaid orders are chosen, none given up",
-    "backfill.after_list": "the provider's list is read; nothing is kept",
-    "backfill.mid_list": "one missing event is kept, the rest not yet",
+    "backfill.after_list": "a part of the provider's list is read; nothing of it is kept",
+    "backfill.mid_list": "one missing event is kept, the others of its part not yet",
     "seal.after_block_before_sign": "an audit block is computed, not signed, not committed",
     "keyrotate.mid_batch": "a batch of data keys is rewrapped, not committed",
 }

@@ -1,6 +1,6 @@
 """What never arrived: events the provider lists and we do not have, and fundings nobody told us about."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 OVERLAP = timedelta(hours=1)
 REMEMBERED = timedelta(days=30)  # so long the provider lists events
 BATCH = 50
+COMPARED = 100  # events held at a time, as many as the provider tells at once
 LISTED = TYPES - set(ACCOUNT_TYPES)  # the sellers' accounts themselves are asked about instead
 
 
@@ -32,7 +33,8 @@ async def backfill(db: Database, gateway: StripeGateway) -> int:
     had been ignored by a version that knew no effect of their type.
 
     An hour is compared twice, so that events listed late are found too. Types that were not compared before
-    are looked for as far back as the provider remembers.
+    are looked for as far back as the provider remembers. A busy hour has more events than memory should:
+    a hundred are held at a time, the newest first.
     """
     # By the database's clock: a worker whose own is ahead must not skip what is still to come.
     row = await db.fetchrow(
@@ -41,7 +43,38 @@ async def backfill(db: Database, gateway: StripeGateway) -> int:
            FROM (SELECT now() AS began) t LEFT JOIN inbox.backfill b ON b.provider = 'stripe'""",
     )
     assert row
-    found = await _listed(gateway, row)
+    missing, held = 0, list[dict[str, Any]]()
+    async for event in _listed(gateway, row):
+        held.append(event)
+        if len(held) == COMPARED:
+            missing += await _compare(db, held, own_mode=gateway.livemode)
+            held = []
+    missing += await _compare(db, held, own_mode=gateway.livemode)
+    await db.execute(
+        SYSTEM,
+        """INSERT INTO inbox.backfill (provider, seen_to, types) VALUES ('stripe', $1, $2)
+           ON CONFLICT (provider) DO UPDATE
+             SET seen_to = greatest(least(inbox.backfill.seen_to, now()), $1), types = $2""",
+        row["began"],
+        sorted(LISTED),
+    )
+    if missing:
+        log.warning("backfill.found", missing=missing)
+    return missing
+
+
+async def _listed(gateway: StripeGateway, row: Record) -> AsyncGenerator[dict[str, Any]]:
+    """The events to compare."""
+    if new := LISTED - set(row["types"] or LISTED):
+        async for event in gateway.list_events(int((row["began"] - REMEMBERED).timestamp()), sorted(new)):
+            yield event
+    async for event in gateway.list_events(int((row["seen_to"] - OVERLAP).timestamp()), sorted(LISTED)):
+        yield event
+
+
+async def _compare(db: Database, events: Sequence[dict[str, Any]], *, own_mode: bool) -> int:
+    """Keep those that are not there yet, given the newest first; returns how many were missing."""
+    found = {str(event.get("id")): event for event in reversed(events)}
     known = await db.fetch(
         SYSTEM,
         "SELECT event_id FROM inbox.event WHERE provider = 'stripe' AND event_id = ANY ($1)",
@@ -56,32 +89,12 @@ async def backfill(db: Database, gateway: StripeGateway) -> int:
             continue
         try:
             async with db.transaction(SYSTEM) as conn:
-                missing += sum(await keep(conn, [checked(event)], "backfill", own_mode=gateway.livemode))
+                missing += sum(await keep(conn, [checked(event)], "backfill", own_mode=own_mode))
             if failpoints.armed:
                 await failpoints.reached("backfill.mid_list")
         except (BadDelivery, asyncpg.DataError):  # it must not keep out those after it
             log.error("backfill.unreadable", event_id=event_id[:100])
-    await db.execute(
-        SYSTEM,
-        """INSERT INTO inbox.backfill (provider, seen_to, types) VALUES ('stripe', $1, $2)
-           ON CONFLICT (provider) DO UPDATE
-             SET seen_to = greatest(least(inbox.backfill.seen_to, now()), $1), types = $2""",
-        row["began"],
-        sorted(LISTED),
-    )
-    if missing:
-        log.warning("backfill.found", missing=missing)
     return missing
-
-
-async def _listed(gateway: StripeGateway, row: Record) -> dict[str, dict[str, Any]]:
-    """The events to compare, by their id, oldest first."""
-    since = row["seen_to"] - OVERLAP
-    found: list[dict[str, Any]] = []
-    if new := LISTED - set(row["types"] or LISTED):
-        found = await gateway.list_events(int((row["began"] - REMEMBERED).timestamp()), sorted(new))
-    found += await gateway.list_events(int(since.timestamp()), sorted(LISTED))
-    return {str(event.get("id")): event for event in found}
 
 
 async def _take_up(db: Database, event_ids: Sequence[str]) -> int:

@@ -6,9 +6,9 @@ Failures are two: `ProviderRefused` (definite) and `ProviderUnknown` (ask again 
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import msgspec
@@ -168,18 +168,13 @@ class StripeGateway(ConnectCalls, DisputeCalls, BalanceCalls):
         call = self.client.v1.refunds.list_async({"payment_intent": intent_id, "limit": 100})
         return [refund_facts(found) async for found in all_pages(call)]
 
-    async def list_events(
+    def list_events(
         self, since: int, types: Sequence[str], account: str | None = None
-    ) -> list[dict[str, Any]]:
-        """Events of these types (at most 20) made at `since` (Unix seconds) or later, oldest first.
-
-        `account`: those of a connected account; without it, our own.
-        """
-        call = self.client.v1.events.list_async(
-            {"created": {"gte": since}, "types": list(types), "limit": 100},
-            {"stripe_account": account} if account else {},
-        )
-        return [found async for found in all_pages(call)][::-1]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Events of these types (at most 20) made at `since` (Unix seconds) or later, newest first. However
+        many there are, a hundred of them are held. `account`: those of a connected account."""
+        wanted = [("created[gte]", since), *(("types[]", kind) for kind in types)]
+        return self._pages("/v1/events", f"&{urlencode(wanted)}", account=account)
 
     async def retrieve_balance(self) -> dict[str, Any]:
         """The account's balance: answers whether the key works."""
