@@ -9,6 +9,7 @@ import structlog
 
 from fondaco import ledger
 from fondaco.audit import record
+from fondaco.checks.cases import CASES
 from fondaco.checks.goods import DELIVERY, STOCK
 from fondaco.checks.ground import AUDIT, EVENTS_OF_CHANGES, GUARDS, QUEUE, STATES, check_blocks, key_checks
 from fondaco.checks.payments import EVENTS, MIRRORS, PAYMENTS, other_mode
@@ -26,6 +27,7 @@ CHECKS: tuple[Check, ...] = (
     *STOCK,
     *MIRRORS,
     *REFUNDS,
+    *CASES,
     *PAYMENTS,
     *EVENTS,
     *QUEUE,

@@ -37,6 +37,48 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
              ORDER BY asked_at LIMIT $1) first""",
     ),
     (
+        "cases_open",
+        "Cases to take up",
+        "case",
+        "wait",
+        "/console/cases?state=OPEN",
+        "console.cases",
+        """SELECT count(*) AS n, min(opened_at) AS oldest, min(deadline) AS due FROM (
+             SELECT opened_at, deadline FROM cases.case WHERE state = 'OPEN'
+             ORDER BY opened_at, id LIMIT $1) first""",
+    ),
+    (
+        "cases_review",
+        "Cases to decide",
+        "case",
+        "wait",
+        "/console/cases?state=UNDER_REVIEW",
+        "console.cases",
+        """SELECT count(*) AS n, min(opened_at) AS oldest, min(deadline) AS due FROM (
+             SELECT opened_at, deadline FROM cases.case WHERE state = 'UNDER_REVIEW'
+             ORDER BY opened_at, id LIMIT $1) first""",
+    ),
+    (
+        "payouts_unknown",
+        "Payouts without the provider's answer",
+        "payout",
+        "bad",
+        "/console/payouts?state=UNKNOWN",
+        "console.payouts",
+        """SELECT count(*) AS n, min(created_at) AS oldest, min(created_at) + interval '1 hour' AS due FROM (
+             SELECT created_at FROM payouts.payout WHERE state = 'UNKNOWN' ORDER BY created_at LIMIT $1) first""",
+    ),
+    (
+        "payouts_held",
+        "Payouts on hold",
+        "payout",
+        "wait",
+        "/console/payouts?state=HELD",
+        "console.payouts",
+        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due FROM (
+             SELECT created_at FROM payouts.payout WHERE state = 'HELD' ORDER BY created_at LIMIT $1) first""",
+    ),
+    (
         "events_waiting",
         "Provider's events to be tried again",
         "event",
