@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from fondaco_sandbox.resources import (
     payouts,
     prices,
     refunds,
+    reports,
     sessions,
     transfers,
     webhook_endpoints,
@@ -75,6 +77,12 @@ HANDLERS: dict[str, Handler] = {
     "DELETE /v1/accounts/{id}": accounts.delete,
     "GET /v1/accounts/{id}/capabilities": accounts.capabilities,
     "POST /v1/account_links": accounts.create_link,
+    "GET /v1/reporting/report_types": reports.list_types,
+    "GET /v1/reporting/report_types/{id}": reports.retrieve_type,
+    "POST /v1/reporting/report_runs": reports.create,
+    "GET /v1/reporting/report_runs": reports.list_,
+    "GET /v1/reporting/report_runs/{id}": reports.retrieve,
+    "GET /v1/files/{id}": reports.retrieve_file,
     "GET /v1/application_fees": application_fees.list_,
     "GET /v1/application_fees/{id}": application_fees.retrieve,
     "GET /v1/application_fees/{id}/refunds": application_fees.list_refunds,
@@ -114,6 +122,9 @@ FOR_ACCOUNTS = frozenset(
 """What can be asked on behalf of a connected account (the header Stripe-Account)."""
 
 
+_FILE = re.compile(r"/v1/files/(\w+)/contents")
+
+
 @dataclass(slots=True)
 class _Asked:
     """A request that passed the door."""
@@ -151,6 +162,8 @@ class Api:
         if account is not None and self._box.store.get("account", account) is None:
             message = f"The provided key does not have access to account '{account}' (or it does not exist)."
             raise ApiError(403, message, code="account_invalid")
+        if request.method == "GET" and (file := _FILE.fullmatch(request.path)):
+            return reports.contents(self._box, file[1])
         operation, object_id = find_operation(request.method, request.path)
         if account and operation not in FOR_ACCOUNTS:
             raise unsupported(f"{operation} on behalf of a connected account")

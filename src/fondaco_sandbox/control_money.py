@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, cast
 
-from fondaco_sandbox import balance, connect, disputes, money, onboarding, payouts
+from fondaco_sandbox import balance, connect, disputes, generate, money, onboarding, payouts
 from fondaco_sandbox.box import Cause, Sandbox
 from fondaco_sandbox.errors import invalid, no_such
 from fondaco_sandbox.resources import refunds
@@ -17,7 +17,25 @@ REJECTIONS = ("", "fraud", "incomplete_verification", "listed", "other", "terms_
 
 def actions(box: Sandbox) -> dict[str, Action]:
     """What the control API does about money, each in one transaction."""
-    return {name: _in_one_step(box, work) for name, work in _WORKS.items()}
+    steps = {name: _in_one_step(box, work) for name, work in _WORKS.items()}
+    return {**steps, "POST generate": _generating(box)}
+
+
+def _generating(box: Sandbox) -> Action:
+    async def act(_request: Request, content: Obj, _id: str) -> Obj:
+        """{"count": 1000000, "first": 1, "currency": "eur", "since": s, "until": s}: see `generate`."""
+        count, first = whole(content, "count"), whole(content, "first", 1)
+        until = whole(content, "until", box.now())
+        since = whole(content, "since", until - 86_400)
+        if count > generate.MOST or not since < until <= box.now():
+            raise invalid(f"count must be up to {generate.MOST}, since before until, until not to come.")
+        known = box.store.find(f"txn_gen{first:012}") or box.store.find(f"txn_gen{first + count - 1:012}")
+        if known:
+            raise invalid("Some of these numbers are there already; begin behind them.", "first")
+        currency = money.currency(str(content.get("currency", "eur")))
+        return await generate.generate(box, count, first, currency, (since, until))
+
+    return act
 
 
 def _in_one_step(box: Sandbox, work: _Work) -> Action:

@@ -61,11 +61,16 @@ def payable(amount: int, code: str, param: str = "amount") -> int:
 
 def shown(amount: int, code: str) -> str:
     """An amount for people, such as "12.50 EUR"."""
+    sign, digits = ("-" if amount < 0 else ""), decimal(abs(amount), code)
+    whole, point, rest = digits.partition(".")
+    return f"{sign}{int(whole):,}{point}{rest} {code.upper()}"
+
+
+def decimal(amount: int, code: str) -> str:
+    """An amount in whole units, such as "-12.50"."""
     sign, digits = ("-" if amount < 0 else ""), str(abs(amount))
     places = 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
     if places:
         digits = digits.rjust(places + 1, "0")
-        digits = f"{int(digits[:-places]):,}.{digits[-places:]}"
-    else:
-        digits = f"{int(digits):,}"
-    return f"{sign}{digits} {code.upper()}"
+        digits = f"{digits[:-places]}.{digits[-places:]}"
+    return sign + digits

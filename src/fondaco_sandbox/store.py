@@ -6,6 +6,7 @@ the committed state, each once, in order.
 """
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -201,6 +202,7 @@ class Store:
         with self.transaction():
             for table in TABLES:
                 self.db.execute(f"delete from {table}")
+        shutil.rmtree(self.truth_path.parent / "files", ignore_errors=True)
         self._truth.close()
         kept = len(list(self.truth_path.parent.glob("truth-*.jsonl"))) + 1
         self.truth_path.rename(self.truth_path.with_name(f"truth-{kept}.jsonl"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fondaco_sandbox import disputes, onboarding, payments, payouts
+from fondaco_sandbox import disputes, onboarding, payments, payouts, reports
 from fondaco_sandbox.box import Cause, Sandbox
 from fondaco_sandbox.resources import refunds, sessions
 from fondaco_sandbox.store import Obj
@@ -36,6 +36,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Sandbox, Obj], None]]] = {
     "fail_refund": ("refund", refunds.fail_later),
     "finish_refund": ("refund", refunds.finish_later),
     "verify_account": ("account", onboarding.verify_later),
+    "write_report": ("reporting.report_run", reports.finish_later),
     "payout_arrives": ("payout", payouts.arrive_later),
     "payout_fails": ("payout", payouts.fail_later),
 }

@@ -133,6 +133,11 @@ def _sublist(box: Sandbox, body: Obj, target: str) -> Obj:
     return listing(refunds[:10], f"/v1/charges/{body['id']}/refunds", more=len(refunds) > 10)
 
 
+def json_of(row: sqlite3.Row) -> Obj:
+    """The object in a row."""
+    return json.loads(row["body"])
+
+
 def listing(items: list[Obj], url: str, *, more: bool) -> Obj:
     return {"object": "list", "data": items, "has_more": more, "url": url}
 
@@ -187,5 +192,5 @@ def page(call: Call, kind: str, url: str, filters: dict[str, str], query: Query 
     order = "created, seq" if backwards else "created desc, seq desc"
     sql = f"select body from objects where {' and '.join(query.parts)} order by {order} limit ?"
     rows = store.db.execute(sql, (*query.values, limit + 1)).fetchall()
-    items = [present(call.box, json.loads(row["body"])) for row in rows[:limit]]
+    items = [present(call.box, json_of(row)) for row in rows[:limit]]
     return listing(items[::-1] if backwards else items, url, more=len(rows) > limit)

@@ -1,7 +1,7 @@
 """The little of HTTP that the sandbox needs on top of ASGI."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -47,12 +47,13 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """One answer. `lost` means: close the connection without a word."""
+    """One answer. `lost`: close the connection without a word. `chunks`: a body sent little by little."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict[str, str])
     lost: bool = False
+    chunks: Iterator[bytes] | None = None
 
 
 def pretty(content: Any) -> bytes:
@@ -100,4 +101,6 @@ async def write_response(response: Response, send: Send) -> None:
     headers = {"content-length": str(len(response.body)), **response.headers}
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": response.status, "headers": raw})
+    for chunk in response.chunks or ():
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": response.body})
