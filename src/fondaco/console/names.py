@@ -57,6 +57,12 @@ _LOOK: dict[str, tuple[str, str, str]] = {
         "/console/approvals/{}",
         "console.approvals",
     ),
+    "payout": (
+        """SELECT p.id, 'Payout to ' || s.name AS words, p.id AS target FROM payouts.payout p
+           JOIN sellers.seller s ON s.id = p.seller_id WHERE p.id = ANY ($1)""",
+        "/console/payouts/{}",
+        "console.payouts",
+    ),
     "seller": (
         "SELECT id, name AS words, id AS target FROM sellers.seller WHERE id = ANY ($1)",
         "/console/listings?seller={}",

@@ -65,8 +65,9 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "bad",
         "/console/payouts?state=UNKNOWN",
         "console.payouts",
-        """SELECT count(*) AS n, min(created_at) AS oldest, min(created_at) + interval '1 hour' AS due FROM (
-             SELECT created_at FROM payouts.payout WHERE state = 'UNKNOWN' ORDER BY created_at LIMIT $1) first""",
+        """SELECT count(*) AS n, min(created_at) AS oldest, min(created_at) + interval '1 hour' AS due
+           FROM (SELECT created_at FROM payouts.payout WHERE state = 'UNKNOWN'
+                 ORDER BY created_at LIMIT $1) first""",
     ),
     (
         "payouts_held",
@@ -75,8 +76,9 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "wait",
         "/console/payouts?state=HELD",
         "console.payouts",
-        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due FROM (
-             SELECT created_at FROM payouts.payout WHERE state = 'HELD' ORDER BY created_at LIMIT $1) first""",
+        """SELECT count(*) AS n, min(created_at) AS oldest, NULL::timestamptz AS due
+           FROM (SELECT created_at FROM payouts.payout WHERE state = 'HELD'
+                 ORDER BY created_at LIMIT $1) first""",
     ),
     (
         "events_waiting",

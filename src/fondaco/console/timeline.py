@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from fondaco import audit, cases, inbox, ledger, notifications, orders, wallets
+from fondaco import audit, cases, inbox, ledger, notifications, orders, payouts, wallets
 from fondaco.audit import AuditEvent
 from fondaco.console.model import Leg, Named, TimelineItem, may
 from fondaco.console.names import names_of, short_address
@@ -38,6 +38,7 @@ async def timeline(db: Database, viewer: Viewer, order_id: UUID) -> list[Timelin
     chosen = [o for o in group.orders if order_id in (o.id, group.id)]
     fundings = await wallets.fundings_of_group(db, scope, group.id)
     units = [i for o in chosen for line in o.lines for i in line.entitlements]
+    paid = await payouts.payouts_of_orders(db, scope, [o.id for o in chosen])
     about = await cases.cases_of_order(db, scope, [o.id for o in chosen])
     refs = [f"order:{o.id}" for o in chosen] + [f"group:{group.id}"]
     story, items = await _money_story(
@@ -45,7 +46,11 @@ async def timeline(db: Database, viewer: Viewer, order_id: UUID) -> list[Timelin
         viewer,
         fundings,
         refs,
-        also=[*(f"entitlement:{i}" for i in units), *(f"case:{c.id}" for c in about)],
+        also=[
+            *(f"entitlement:{i}" for i in units),
+            *(f"case:{c.id}" for c in about),
+            *(f"payout:{i}" for i in paid),
+        ],
         people=[group.buyer_id],
     )
     async with db.transaction(scope) as conn:
@@ -59,6 +64,28 @@ async def funding_timeline(db: Database, viewer: Viewer, funding_id: UUID) -> li
     funding = await wallets.read_funding(db, viewer.as_staff, funding_id)
     _, items = await _money_story(db, viewer, [funding], [], also=[], people=[])
     return _in_time(items)
+
+
+async def payout_timeline(
+    db: Database, viewer: Viewer, payout_id: UUID, provider_ids: list[str]
+) -> list[TimelineItem]:
+    """What happened to one payout; `provider_ids`: its transfers and the bank's payout. For staff."""
+    scope, ref = viewer.as_staff, f"payout:{payout_id}"
+    journals = await ledger.journals_of(db, scope, [ref])
+    events = await audit.history(db, scope, [ref])
+    mails = await notifications.mails_of(db, viewer, [ref])
+    arrived = await inbox.events_about(db, scope, provider_ids)
+    named = {e.actor for e in events} | {j.actor for j in journals}
+    named |= {e.owner for j in journals for e in j.entries}
+    story = Story(viewer, await names_of(db, viewer, named))
+    return _in_time(
+        [
+            *(story.arrival(e) for e in arrived),
+            *(story.journal(j) for j in journals),
+            *(story.event(e) for e in events),
+            *(story.mail(m) for m in mails),
+        ]
+    )
 
 
 def _in_time(items: list[TimelineItem]) -> list[TimelineItem]:

@@ -33,6 +33,7 @@ _PAGES = (
     ("Listings", "/console/listings", "console.see"),
     ("Payments", "/console/fundings", "console.orders"),
     ("Refunds", "/console/refunds", "console.orders"),
+    ("Payouts of sellers", "/console/payouts", "console.payouts"),
     ("Ledger", "/console/ledger", "console.ledger"),
     ("Trial balance", "/console/ledger/trial-balance", "console.ledger"),
     ("Inbox", "/console/inbox", "console.inbox"),

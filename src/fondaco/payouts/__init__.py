@@ -10,7 +10,7 @@ account moves no money here.
 
 from fondaco.payouts.accounts import AccountRefused, close_account, connect, my_account, note_account, refresh
 from fondaco.payouts.actions import cancel, hold, let_go, withdraw
-from fondaco.payouts.batch import finish, next_run, run_due, runs, start_run
+from fondaco.payouts.batch import finish, next_run, run_date, run_due, runs, start_run
 from fondaco.payouts.desk import (
     Attempt,
     DeskDetail,
@@ -47,7 +47,7 @@ from fondaco.payouts.model import (
     gate_words,
     refusal_words,
 )
-from fondaco.payouts.reads import my_payout, my_payouts, standing
+from fondaco.payouts.reads import my_payout, my_payouts, payouts_of_orders, standing
 from fondaco.payouts.sending import note_transfer, resolve_payout, send_payout, sweep_payouts
 from fondaco.payouts.taking_back import note_bank_payout, send_reversal, sweep_reversals, take_back
 
@@ -95,11 +95,13 @@ __all__ = [
     "note_account",
     "note_bank_payout",
     "note_transfer",
+    "payouts_of_orders",
     "preview",
     "read_payout",
     "refresh",
     "refusal_words",
     "resolve_payout",
+    "run_date",
     "run_due",
     "runs",
     "send_payout",

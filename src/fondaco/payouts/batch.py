@@ -22,7 +22,7 @@ async def run_due(db: Database, settings: Settings) -> None:
     """Begin the day's run when its hour has come, and bring a begun one to its end. A missed day is caught up
     with once: what was due then is due now. A day that has had its run has no other, whatever the clock
     says."""
-    today: date = await db.fetchval(SYSTEM, f"SELECT {_DATE}", settings.payout_hour)
+    today = await run_date(db, settings)
     newest: date | None = await db.fetchval(SYSTEM, "SELECT max(batch_date) FROM payouts.run")
     if newest is None or newest < today:
         await _begin(db, today, "clock", again=False)
@@ -35,7 +35,7 @@ async def run_due(db: Database, settings: Settings) -> None:
 async def start_run(db: Database, settings: Settings, viewer: Viewer) -> date:
     """Start today's run by hand, or again for whoever was not paid in it; for finance. The worker does it.
     Raises Conflict while one is under way."""
-    today: date = await db.fetchval(SYSTEM, f"SELECT {_DATE}", settings.payout_hour)
+    today = await run_date(db, settings)
     if not await _begin(db, today, viewer.actor, again=True):
         raise Conflict("A run is under way already.")
     return today
@@ -82,3 +82,8 @@ async def next_run(db: Database, settings: Settings) -> datetime:
         settings.payout_hour,
     )
     return at
+
+
+async def run_date(db: Database, settings: Settings) -> date:
+    """The day whose run would be started now."""
+    return await db.fetchval(SYSTEM, f"SELECT {_DATE}", settings.payout_hour)

@@ -136,3 +136,14 @@ async def _bucket(
     elif payable < settings.payout_min:
         codes.append("below_minimum")
     return Bucket(currency=currency, gates=[gate(code) for code in codes], **found)
+
+
+async def payouts_of_orders(db: Database, scope: Scope, order_ids: Sequence[UUID]) -> list[UUID]:
+    """The payouts that pay lines of these orders."""
+    rows = await db.fetch(
+        scope,
+        """SELECT DISTINCT i.payout_id FROM orders.order_line l JOIN payouts.item i ON i.line_id = l.id
+           WHERE l.order_id = ANY ($1) ORDER BY 1 LIMIT 50""",
+        list(order_ids),
+    )
+    return [row["payout_id"] for row in rows]
