@@ -161,8 +161,17 @@ class Kept:
     ) -> list[tuple[str, tuple[int, ...]]]:
         sent = time.monotonic()
         found = await _looked(db, pages)
-        self._last = max(self._last, (sent, found[0][0]))
+        if _saw_more(looked := (sent, found[0][0]), self._last):
+            self._last = looked
         return found
+
+
+def _saw_more(look: tuple[float, str], other: tuple[float, str]) -> bool:
+    """Whether a look saw later changes than another. The one sent later need not: it may have got its
+    connection first."""
+    (sent, epoch), (before, known) = look, other
+    (n, _, started), (m, _, begun) = epoch.partition("@"), known.partition("@")
+    return (int(n), sent) > (int(m), before) if started == begun else sent > before
 
 
 async def _looked(db: Database, pages: Sequence[tuple[UUID, ...]]) -> list[tuple[str, tuple[int, ...]]]:
