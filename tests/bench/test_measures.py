@@ -46,6 +46,8 @@ async def test_a_soak_writes_its_file_and_chart(tmp_path: Path) -> None:
     result = await soak(Console(quiet=True), SHORT, file)
     whole(result)
     kept = json.loads(file.read_text())["results"][0]["raw"]
-    assert set(kept["pss_mib"]) == {"web", "worker", "sandbox", "postgres"}
-    assert all(value > 1 for samples in kept["pss_mib"].values() for _, value in samples)
+    for kind in ("own_mib", "pss_mib"):
+        assert set(kept[kind]) == {"web", "worker", "sandbox", "postgres"}
+        assert all(value > 1 for samples in kept[kind].values() for _, value in samples)
+    assert set(kept["slopes_mib_per_hour"]) == set(kept["own_mib"])
     assert file.with_suffix(".svg").read_text().count("<path stroke") == 4

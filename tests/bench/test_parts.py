@@ -4,12 +4,13 @@ import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from fondaco.bench import chart, flame
 from fondaco.bench.load import KEY, Outcome, Plan, play, request
-from fondaco.bench.processes import cpu_ticks, family, pss_kib
+from fondaco.bench.processes import cpu_ticks, family, own_kib, pss_kib
 from fondaco.bench.report import BEGIN, END, between_marks, ms, percentile
 from fondaco.bench.soak import slope_per_hour
 from fondaco.bench.webhook import signed
@@ -69,6 +70,29 @@ def test_a_family_is_a_process_and_what_it_started() -> None:
     finally:
         child.communicate()
     assert child.pid not in family(os.getpid())
+
+
+HOLDS = {
+    "written": "held = b'x' * (32 << 20)",
+    "mapped": "import mmap; file = open({file!r}, 'rb'); "
+    "held = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ); held.find(b'y')",
+}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
+@pytest.mark.parametrize("held", HOLDS)
+def test_the_pages_of_files_are_no_memory_of_its_own(tmp_path: Path, held: str) -> None:
+    """Others that map the same file change whose part is whose: a slope must not see that."""
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * (32 << 20))
+    program = HOLDS[held].format(file=str(file)) + "; print(flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout and child.stdout.readline()
+        assert (own_kib(child.pid) > 32 << 10) == (held == "written")
+        assert pss_kib(child.pid) > 32 << 10
+    finally:
+        child.communicate()
 
 
 def test_percentiles_and_units() -> None:

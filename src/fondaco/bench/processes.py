@@ -24,13 +24,26 @@ def family(pid: int) -> list[int]:
 
 def pss_kib(pid: int) -> int:
     """Proportional set size of a family: private memory plus its part of what is shared, in KiB."""
+    return _rolled_up(pid, "Pss:")
+
+
+def own_kib(pid: int) -> int:
+    """What a family has written itself, in KiB: its heaps, and what its processes share with one another.
+
+    Without the pages of program files: whose part of those is whose changes with everything else that runs
+    on the machine, and says nothing about growth.
+    """
+    return _rolled_up(pid, "Pss_Anon:", "Pss_Shmem:")
+
+
+def _rolled_up(pid: int, *names: str) -> int:
     total = 0
     for one in family(pid):
         try:
             text = Path(f"/proc/{one}/smaps_rollup").read_text()
         except OSError:  # ended meanwhile
             continue
-        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(names))
     return total
 
 

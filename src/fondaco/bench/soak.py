@@ -1,7 +1,8 @@
 """The soak: a mixed load at three tenths of what the machine can do, for as long as wanted; does memory grow?
 
-Pages, lists, purchases, whole flows with reveal, card orders at the sandbox, imports by the seller. Every
-process's share of memory (PSS) is sampled; its slope over the second half is what counts.
+Pages, lists, purchases, whole flows with reveal, card orders at the sandbox, imports by the seller. What
+every process has written itself is sampled; its slope after the first quarter is what counts: until then
+caches, statements and connections fill.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from fondaco.bench import chart, flows
 from fondaco.bench.bench import Bench, Options, prepared
 from fondaco.bench.load import connect, request
 from fondaco.bench.market import keys_text
-from fondaco.bench.processes import pss_kib
+from fondaco.bench.processes import own_kib, pss_kib
 from fondaco.bench.report import Result, Table, as_json, ms, percentile
 from fondaco.bench.stack import Stack
 
@@ -28,6 +29,7 @@ LISTINGS = 8
 KEYS_AT_ONCE = 2_000
 LOW = 1_500
 BUYERS = 1_000
+WARM_UP = 0.25  # of the time
 # Less growth than this an hour is told, but is no fault: what is left of a slope after so short a time.
 NOISE_KIB = 2_048
 
@@ -49,6 +51,7 @@ class _Soak:
         self.seconds = options.minutes * 60
         self.every = max(1.0, min(10.0, self.seconds / 60))
         self.samples: Samples = {name: [] for name in PROCESSES}
+        self.whole: Samples = {name: [] for name in PROCESSES}
         self.done = flows.Outcome()
         self.began = 0.0
         self.capacity = self.rate = 0.0
@@ -118,7 +121,9 @@ class _Soak:
     def _take_sample(self) -> None:
         minutes = (time.monotonic() - self.began) / 60
         for name in PROCESSES:
-            self.samples[name].append((minutes, pss_kib(self.bench.stack.pid(name)) / 1024))
+            pid = self.bench.stack.pid(name)
+            self.samples[name].append((minutes, own_kib(pid) / 1024))
+            self.whole[name].append((minutes, pss_kib(pid) / 1024))
 
     async def _import(self, listings: Sequence[UUID]) -> None:
         """The seller hands in keys where they get few: real imports by the worker, all along."""
@@ -157,21 +162,24 @@ class _Soak:
         memory = Table(
             f"Memory over a soak of {minutes:.0f} min at {self.rate:.0f} things/s "
             f"({SHARE:.0%} of {self.capacity:.0f}/s)",
-            ("process", "at first MiB", "half way MiB", "at last MiB", "slope of the second half MiB/h"),
-            note="PSS: each page shared by several processes is divided among them. The slope is that of a "
-            "straight line through the second half, with twice its standard error.",
+            ("process", "first MiB", "warm MiB", "last MiB", "slope MiB/h", "bytes a thing", "last PSS MiB"),
+            note="What each process has written itself, without the pages of program files it shares with "
+            "whatever else runs; the last column counts its part of those. Warm: after the first quarter. "
+            "The slope is that of a straight line from there on, with twice its standard error.",
         )
         slopes = dict[str, tuple[float, float]]()
         for name, taken in self.samples.items():
-            if len(taken) < 4:
+            warm = [sample for sample in taken if sample[0] >= WARM_UP * minutes]
+            if len(warm) < 3:
                 continue
-            half = taken[len(taken) // 2 :]
-            slope, error = slope_per_hour(half)
+            slope, error = slope_per_hour(warm)
             slopes[name] = (slope, error)
             memory.add(
                 name,
-                *(f"{taken[i][1]:.1f}" for i in (0, len(taken) // 2, -1)),
+                *(f"{sample[1]:.1f}" for sample in (taken[0], warm[0], taken[-1])),
                 f"{slope:+.2f} ± {2 * error:.2f}",
+                f"{slope * 1024 * 1024 / 3600 / self.rate:+.0f}",
+                f"{self.whole[name][-1][1]:.1f}",
             )
             if minutes >= 30 and slope - 2 * error > NOISE_KIB / 1024 and name in ("web", "worker"):
                 result.faults.append(f"{name} grows by {slope:.1f} MiB an hour")
@@ -181,7 +189,7 @@ class _Soak:
             result.faults.append(f"answers that failed: {failed}")
         result.raw = self._raw(slopes)
         result.charts["soak"] = chart.lines(
-            "Memory during the soak", self.samples, across="minutes", unit="PSS, MiB"
+            "Memory during the soak", self.samples, across="minutes", unit="own memory, MiB"
         )
         return result
 
@@ -194,7 +202,8 @@ class _Soak:
             "answers": self.done.answers,
             "words": self.done.words,
             "slopes_mib_per_hour": slopes,
-            "pss_mib": self.samples,
+            "own_mib": self.samples,
+            "pss_mib": self.whole,
         }
 
     def _write(self, result: Result) -> None:
