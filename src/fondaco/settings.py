@@ -6,7 +6,7 @@ from email.utils import parseaddr
 from enum import StrEnum
 from functools import cached_property
 from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -148,6 +148,41 @@ class Settings(BaseSettings):
         int,
         Field(ge=1, le=730, description="Days after which money still held for a seller is an alert."),
     ] = 90
+    release_policy: Annotated[
+        Literal["delivered_days", "revealed_hours", "confirmed"],
+        Field(
+            description="When a seller gets the money of a sale, besides the buyer's word and "
+            "protection_days: delivered_days (nothing else), revealed_hours (release_hours after everything "
+            "was opened), confirmed (nothing else, and pages say so)."
+        ),
+    ] = "delivered_days"
+    release_hours: Annotated[
+        int, Field(ge=1, le=1440, description="With release_policy revealed_hours: hours after opening.")
+    ] = 24
+    refund_days: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=60,
+            description="Days after delivery in which buyers may give back by themselves what they have not "
+            "opened, while the money is held. 0: not at all.",
+        ),
+    ] = 14
+    replacement_days: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=60,
+            description="Days after delivery in which buyers may report a key that does not work.",
+        ),
+    ] = 14
+    report_hours: Annotated[
+        int,
+        Field(ge=1, le=720, description="Hours a seller has to answer such a report; then it is refunded."),
+    ] = 72
+    goodwill_limit: Annotated[
+        int, Field(ge=0, description="Above this a goodwill payment needs two people, minor units.")
+    ] = 2_000
     refund_limit: Annotated[
         int,
         Field(ge=0, description="Above this a refund by the staff needs two people, minor units."),

@@ -188,13 +188,15 @@ async def whole(db: Database) -> None:
         """SELECT 'entitlements of line' AS what, l.id::text AS id FROM orders.order_line l
              LEFT JOIN delivery.entitlement e ON e.line_id = l.id AND e.revoked_at IS NULL
              GROUP BY l.id
-             HAVING count(e.id) <> CASE l.delivery_state WHEN 'DELIVERED' THEN l.quantity ELSE 0 END
+             HAVING count(e.id) <>
+               CASE l.delivery_state WHEN 'DELIVERED' THEN l.quantity - l.taken_back ELSE 0 END
            UNION ALL SELECT 'units of line', l.id::text FROM orders.order_line l
              LEFT JOIN inventory.stock_unit u ON u.line_id = l.id AND u.state = ANY (CASE l.delivery_state
                WHEN 'DELIVERED' THEN ARRAY['SOLD', 'CONSUMED'] WHEN 'RESERVED' THEN ARRAY['RESERVED'] END)
              GROUP BY l.id
              HAVING count(u.id) <>
-               CASE WHEN l.delivery_state IN ('DELIVERED', 'RESERVED') THEN l.quantity ELSE 0 END
+               CASE WHEN l.delivery_state IN ('DELIVERED', 'RESERVED') THEN l.quantity - l.taken_back
+               ELSE 0 END
            UNION ALL SELECT 'unit without line', u.id::text FROM inventory.stock_unit u
              LEFT JOIN orders.order_line l ON l.id = u.line_id
              WHERE u.state IN ('RESERVED', 'SOLD', 'CONSUMED') AND l.id IS NULL

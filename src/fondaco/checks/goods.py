@@ -33,13 +33,14 @@ DELIVERY: tuple[Check, ...] = (
         "I09",
         "line {id}",
         "is delivered with {n} of {quantity} units or copies",
-        """SELECT l.id, l.quantity, count(e.id) AS n FROM orders.order_line l
+        """SELECT l.id, l.quantity - l.taken_back AS quantity, count(e.id) AS n FROM orders.order_line l
            LEFT JOIN delivery.entitlement e ON e.line_id = l.id AND e.revoked_at IS NULL
-           WHERE l.delivery_state = 'DELIVERED' GROUP BY l.id HAVING count(e.id) <> l.quantity""",
-        lately=f"""SELECT l.id, l.quantity, e.n FROM {NEW_LINES} l CROSS JOIN LATERAL (
-              SELECT count(*) AS n FROM delivery.entitlement e
+           WHERE l.delivery_state = 'DELIVERED' GROUP BY l.id
+           HAVING count(e.id) <> l.quantity - l.taken_back""",
+        lately=f"""SELECT l.id, l.quantity - l.taken_back AS quantity, e.n FROM {NEW_LINES} l
+            CROSS JOIN LATERAL (SELECT count(*) AS n FROM delivery.entitlement e
               WHERE e.line_id = l.id AND e.revoked_at IS NULL) e
-            WHERE l.delivery_state = 'DELIVERED' AND e.n <> l.quantity""",
+            WHERE l.delivery_state = 'DELIVERED' AND e.n <> l.quantity - l.taken_back""",
     ),
     Check(
         "I09",

@@ -44,6 +44,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "stock.write": _seller("owner", "manager", "fulfilment"),
     "sales.read": _SELLERS | {"api_key"},
     "cases.answer": _seller("owner", "manager", "fulfilment"),
+    "sales.refund": _seller("owner", "manager", "finance"),
     "balance.read": _seller("owner", "finance", "read_only", "manager"),
     "payouts.request": _seller("owner", "finance"),
     "store.connect": _seller("owner", key=False),  # where the money goes
@@ -69,7 +70,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "console.roles": _staff("admin"),
     "console.approvals": _staff("ops", "finance", "admin", "auditor"),
     "console.approve": _staff("ops", "finance", "admin"),
-    "console.refund": _staff("support", "ops", "finance", "admin"),
+    "console.refund": _staff("ops", "finance", "admin"),
     "console.refund_approve": _staff("finance", "admin"),
     "console.adjust": _staff("finance", "admin"),
 }

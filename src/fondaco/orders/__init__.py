@@ -37,6 +37,7 @@ from fondaco.orders.carts import (
 from fondaco.orders.combiner import Combiner
 from fondaco.orders.live import watch
 from fondaco.orders.model import MATURITY_DAYS, Bought, PayOutcome, Policy, Purchase, Wish
+from fondaco.orders.policies import refund_until, refund_words, release_words
 from fondaco.orders.quoting import Quote, QuoteLine, confirmed, quote
 from fondaco.orders.reads import (
     GroupPage,
@@ -110,7 +111,10 @@ __all__ = [
     "policy_of",
     "purchase_of",
     "quote",
+    "refund_until",
+    "refund_words",
     "release_lines",
+    "release_words",
     "remove_from_cart",
     "seller_balance",
     "seller_order",

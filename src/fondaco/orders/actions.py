@@ -28,6 +28,7 @@ from fondaco.orders.model import (
     PurchaseKeyReused,
     Wish,
 )
+from fondaco.orders.policies import refund_terms, release_terms
 from fondaco.orders.quoting import confirmed, fingerprint_of, merge, present
 from fondaco.settings import Settings
 
@@ -37,7 +38,12 @@ _SLACK = timedelta(minutes=2)
 
 def policy_of(settings: Settings) -> Policy:
     """The marketplace's present terms."""
-    return Policy(settings.commission_bps, settings.protection_days)
+    return Policy(
+        settings.commission_bps,
+        settings.protection_days,
+        release=release_terms(settings),
+        refund=refund_terms(settings),
+    )
 
 
 def purchase_of(

@@ -7,6 +7,7 @@ from uuid import UUID
 from fondaco.core.db import Database, Record
 from fondaco.core.problem import NotFound
 from fondaco.core.viewer import Viewer
+from fondaco.orders.policies import refund_until, release_policy
 from fondaco.orders.reads import Order, OrderGroup, OrderLine
 
 _AS_BOUGHT = "SELECT * FROM orders.as_bought($1::uuid[], $2::uuid[])"
@@ -83,5 +84,8 @@ def _line(row: Record) -> OrderLine:
         escrow_state="HELD",
         release_at=row["release_at"],
         released_at=None,
+        refunded=0,
+        release_policy=release_policy(terms),
+        return_until=refund_until(terms, row["at"]),
         entitlements=row["entitlements"],
     )

@@ -15,6 +15,7 @@ from fondaco.core.machine import Machine, Move
 from fondaco.core.money import Money
 from fondaco.core.problem import Problem
 from fondaco.ledger import InsufficientFunds
+from fondaco.wallets import WalletAtRisk
 
 MATURITY_DAYS = 3  # from release until a seller's money is payable
 MAX_LINES = 50
@@ -163,6 +164,8 @@ class Policy:
     commission_bps: int
     protection_days: int
     maturity_days: int = MATURITY_DAYS
+    release: Mapping[str, Any] | None = None  # see policies.release_terms; None: protection_days alone
+    refund: Mapping[str, Any] | None = None  # see policies.refund_terms; None: buyers give nothing back
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,8 @@ class Purchase:
             "bps": self.policy.commission_bps,
             "protection_days": self.policy.protection_days,
             "maturity_days": self.policy.maturity_days,
+            "release": self.policy.release,
+            "refund": self.policy.refund,
             "until": until,
             "orders": [{"id": uuid7(), "number": number("ORD")} for _ in self.wishes],
             "lines": [{"id": uuid7(), **w.wire()} for w in self.wishes],
@@ -265,6 +270,7 @@ def refusal(verdict: str, data: Mapping[str, Any]) -> Problem:
         "own_goods": OwnGoods,
         "too_many": TooManyUnits,
         "currency": OtherCurrency,
+        "wallet_at_risk": WalletAtRisk,
     }
     words = " ".join(w for line in chosen if (w := difference_in_words(line)))
     detail = f"{words} Nothing was charged." if words else None
@@ -274,7 +280,7 @@ def refusal(verdict: str, data: Mapping[str, Any]) -> Problem:
 def difference_in_words(line: Mapping[str, Any]) -> str:
     """One sentence about one line that cannot be bought as it was seen; '' when its name may not be told."""
     title = line.get("title")
-    if not title:
+    if not title or line["fault"] == "wallet_at_risk":
         return ""
     if line["fault"] == "price_changed":
         return f"“{title}” now costs {Money(line['price'], line['currency'])}."

@@ -16,6 +16,7 @@ from fondaco.core.db import Connection, Database, Scope
 from fondaco.core.pagination import Cursors
 from fondaco.core.problem import NotFound
 from fondaco.core.viewer import Viewer
+from fondaco.orders.policies import refund_until, release_policy
 
 MinorUnits = Annotated[int, Meta(description="Minor units of `currency`.")]
 _NEWEST = Keyset("order-groups", (("created_at", "g.created_at", "timestamptz"), ("id", "g.id", "uuid")))
@@ -44,6 +45,14 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
         datetime | None, Meta(description="When the money goes to the seller if nobody confirms before.")
     ]
     released_at: datetime | None
+    refunded: Annotated[int, Meta(description="What came back of it, minor units.")]
+    release_policy: Annotated[
+        str, Meta(description="When the seller is paid: delivered_days, revealed_hours or confirmed.")
+    ]
+    return_until: Annotated[
+        datetime | None,
+        Meta(description="Until when the buyer can give back what was not opened, while the money is held."),
+    ]
     entitlements: Annotated[list[UUID], Meta(description="What was delivered: ids in the library.")]
 
 
@@ -192,8 +201,9 @@ async def _groups(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, OrderGrou
         ids,
     )
     lines = await conn.fetch(
-        """SELECT l.*, ARRAY(SELECT e.id FROM delivery.entitlement e WHERE e.line_id = l.id ORDER BY e.id)
-             AS entitlements
+        """SELECT l.*, ARRAY(SELECT e.id FROM delivery.entitlement e
+             WHERE e.line_id = l.id AND (e.revoked_at IS NULL OR l.delivery_state = 'REFUNDED')
+             ORDER BY e.id) AS entitlements
            FROM orders.orders o JOIN orders.order_line l ON l.order_id = o.id
            WHERE o.group_id = ANY ($1) ORDER BY l.id""",
         ids,
@@ -235,7 +245,11 @@ def _order(row: dict[str, Any], lines: list[OrderLine]) -> Order:
 def _line(row: dict[str, Any]) -> OrderLine:
     terms = {k: row["terms"].get(k, "") for k in ("title", "slug", "platform", "region", "edition")}
     kind = row["terms"].get("kind", "stocked_secret")  # lines from before there were other kinds
-    return msgspec.convert({**row, **terms, "kind": kind}, OrderLine)
+    policies = {
+        "release_policy": release_policy(row["terms"]),
+        "return_until": refund_until(row["terms"], row["delivered_at"]),
+    }
+    return msgspec.convert({**row, **terms, **policies, "kind": kind}, OrderLine)
 
 
 def _payment(row: dict[str, Any]) -> GroupPayment:

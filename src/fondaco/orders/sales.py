@@ -39,6 +39,7 @@ class SellerOrderLine(msgspec.Struct, frozen=True, kw_only=True):
     total: MinorUnits
     commission: Annotated[int, Meta(description="The marketplace's share, minor units.")]
     net: Annotated[int, Meta(description="What the seller gets, minor units.")]
+    refunded: Annotated[int, Meta(description="What went back to the buyer, minor units.")]
     currency: str
     delivery_state: str
     escrow_state: str
@@ -164,8 +165,10 @@ async def seller_sales(
     rows = await db.fetch(
         viewer.as_seller,
         """SELECT (delivered_at AT TIME ZONE 'UTC')::date AS day, currency,
-             count(DISTINCT order_id) AS orders, sum(quantity)::bigint AS units, sum(total)::bigint AS gross,
-             sum(commission)::bigint AS commission, sum(total - commission - tax)::bigint AS net
+             count(DISTINCT order_id) AS orders, sum(quantity)::bigint AS units,
+             sum(total - refunded)::bigint AS gross,
+             sum(commission - refunded_commission)::bigint AS commission,
+             sum(total - refunded - commission + refunded_commission - tax + refunded_tax)::bigint AS net
            FROM orders.order_line
            WHERE seller_id = $1 AND delivered_at >= $2::date::timestamp AT TIME ZONE 'UTC'
              AND delivery_state = 'DELIVERED'
@@ -193,12 +196,13 @@ async def seller_balance(db: Database, viewer: Viewer) -> list[SellerBalance]:
             f"seller:{seller_id}",
         )
         held = await conn.fetch(
-            """SELECT l.currency, sum(b.amount - l.commission - l.tax)::bigint AS amount
+            """SELECT l.currency, sum(b.amount - l.commission + l.refunded_commission - l.tax
+                 + l.refunded_tax)::bigint AS amount
                FROM orders.order_line l
                JOIN ledger.account a ON a.kind = 'escrow' AND a.owner = 'line:' || l.id
                  AND a.currency = l.currency
                JOIN ledger.balance b ON b.account_id = a.id
-               WHERE l.seller_id = $1 AND l.escrow_state = 'HELD' GROUP BY 1""",
+               WHERE l.seller_id = $1 AND l.escrow_state IN ('HELD', 'FROZEN') GROUP BY 1""",
             seller_id,
         )
     sums: dict[str, dict[str, int]] = defaultdict(lambda: {"held": 0, "pending": 0, "available": 0})
@@ -211,7 +215,8 @@ async def seller_balance(db: Database, viewer: Viewer) -> list[SellerBalance]:
 
 async def _lines(conn: Connection, order_ids: Sequence[UUID]) -> dict[UUID, list[SellerOrderLine]]:
     rows = await conn.fetch(
-        """SELECT l.*, l.total - l.commission - l.tax AS net, (SELECT count(*) FROM delivery.entitlement e
+        """SELECT l.*, l.total - l.refunded - l.commission + l.refunded_commission - l.tax
+             + l.refunded_tax AS net, (SELECT count(*) FROM delivery.entitlement e
              WHERE e.line_id = l.id AND e.revealed_at IS NOT NULL) AS revealed
            FROM orders.order_line l WHERE l.order_id = ANY ($1) ORDER BY l.id""",
         order_ids,

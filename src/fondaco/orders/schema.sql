@@ -84,12 +84,14 @@ CREATE TABLE orders.order_line (
   matured_at     timestamptz,
   refunded_commission bigint NOT NULL DEFAULT 0,       -- of `refunded`: what the marketplace gave back
   refunded_tax   bigint NOT NULL DEFAULT 0,
+  taken_back     int NOT NULL DEFAULT 0,               -- units or copies the buyer gave back
   frozen_at      timestamptz,                          -- while a case keeps the money where it is
   CHECK (total = unit_price * quantity),
   CHECK (commission + tax <= total AND refunded <= total),
   CONSTRAINT order_line_refunded_parts CHECK (refunded_commission BETWEEN 0 AND commission
     AND refunded_tax BETWEEN 0 AND tax
-    AND refunded - refunded_commission - refunded_tax BETWEEN 0 AND total - commission - tax)
+    AND refunded - refunded_commission - refunded_tax BETWEEN 0 AND total - commission - tax),
+  CONSTRAINT order_line_taken_back CHECK (taken_back BETWEEN 0 AND quantity)
 );
 CREATE TRIGGER delivery_machine BEFORE INSERT OR UPDATE OF delivery_state ON orders.order_line
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('line_delivery', 'delivery_state');
@@ -182,12 +184,14 @@ BEGIN
     LEFT JOIN ledger.account a ON a.kind = 'wallet' AND a.owner = 'user:' || h.buyer
       AND a.currency = h.currency::char(3)
     LEFT JOIN ledger.balance b ON b.account_id = a.id AND b.slot = 0 AND a.id = ANY (p_locked)
+    LEFT JOIN wallets.standing s ON s.user_id = h.buyer AND s.state <> 'OK'
     CROSS JOIN LATERAL (
       SELECT array_agg(ROW(
           w.line_id, w.listing_id, w.quantity, w.seller_id, w.part, w.price,
           w.price * w.quantity * w.bps / 10000, w.kind = 'article', w.price_version, w.low_price, w.max_per_order,
           w.currency,
           CASE
+            WHEN s.user_id IS NOT NULL THEN 'wallet_at_risk'
             WHEN w.state IS DISTINCT FROM 'PUBLISHED' OR w.store <> 'OPEN' THEN 'unavailable'
             WHEN w.kind = 'article' AND NOT EXISTS (SELECT 1 FROM inventory.counted c
                          WHERE c.listing_id = w.listing_id AND c.content_version > 0) THEN 'unavailable'

@@ -7,6 +7,8 @@ had opened is for sale again.
 """
 
 from fondaco.refunds.actions import refund_by_seller, refund_by_staff, refund_line
+from fondaco.refunds.adjusting import ask_reversal, pay_goodwill
+from fondaco.refunds.asking import Return, give_back, report_bad_key, returnable
 from fondaco.refunds.model import (
     REASONS,
     AlreadyRevealed,
@@ -18,10 +20,22 @@ from fondaco.refunds.model import (
     RefundAboveRest,
     RefundWindowOver,
 )
+from fondaco.refunds.reads import (
+    BadKey,
+    bad_key,
+    bad_key_of,
+    bad_keys_of,
+    own_refunds,
+    refund_of,
+    refunds_of,
+    sale_refunds,
+)
+from fondaco.refunds.replacing import answer_report, refund_unit, replace, withdraw_report
 
 __all__ = [
     "REASONS",
     "AlreadyRevealed",
+    "BadKey",
     "FrozenByCase",
     "LineRefund",
     "NoSource",
@@ -29,7 +43,24 @@ __all__ = [
     "NotReplaceable",
     "RefundAboveRest",
     "RefundWindowOver",
+    "Return",
+    "answer_report",
+    "ask_reversal",
+    "bad_key",
+    "bad_key_of",
+    "bad_keys_of",
+    "give_back",
+    "own_refunds",
+    "pay_goodwill",
     "refund_by_seller",
     "refund_by_staff",
     "refund_line",
+    "refund_of",
+    "refund_unit",
+    "refunds_of",
+    "replace",
+    "report_bad_key",
+    "returnable",
+    "sale_refunds",
+    "withdraw_report",
 ]

@@ -11,6 +11,8 @@ from fondaco.core.problem import Invalid, NotFound, Problem
 from fondaco.core.viewer import Viewer
 from fondaco.refunds.model import (
     REASONS,
+    SELLER_REASONS,
+    AlreadyRevealed,
     Destination,
     FrozenByCase,
     NoSource,
@@ -21,7 +23,7 @@ from fondaco.refunds.model import (
 from fondaco.settings import Settings
 
 _REFUND = """SELECT verdict, amount, remaining
-  FROM refunds.refund_line($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
+  FROM refunds.refund_line($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"""
 _FUNDING = """SELECT f.id FROM orders.order_line l JOIN orders.orders o ON o.id = l.order_id
   JOIN wallets.funding f ON f.group_id = o.group_id AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED')
   WHERE l.id = $1 FOR UPDATE OF f"""
@@ -40,13 +42,15 @@ async def refund_line(
     even_frozen: bool = False,
     entitlements: Sequence[UUID] | None = None,
     keep: bool = False,
+    unseen: bool = False,
 ) -> UUID:
     """Give `amount` (minor units, gross; None: all that is left) of one line back; returns the refund's id.
 
     Before release it comes out of escrow; after it the seller, the commission and the tax give back their
     shares, to the cent. `to`: the buyer's wallet, or 'source', on to the card that paid (the payment's own
     refund follows by itself). `entitlements`: what is taken back with a partial refund; a refund of all that
-    is left takes everything back unless `keep`. What nobody has seen is for sale again.
+    is left takes everything back unless `keep`. What nobody has seen is for sale again. `unseen`: only when
+    nobody has seen any of what is taken back, else AlreadyRevealed.
 
     One transaction with the caller, which must see everything (SYSTEM). Raises NotFound, NotRefundable,
     RefundAboveRest, FrozenByCase (unless `even_frozen`), NoSource, wallets.RefundTooLarge.
@@ -72,6 +76,7 @@ async def refund_line(
         even_frozen,
         list(entitlements) if entitlements else None,
         keep,
+        unseen,
     )
     assert row
     if row["verdict"] != "refunded":
@@ -87,6 +92,8 @@ async def _refusal(conn: Connection, line_id: UUID, row: Mapping[str, Any]) -> P
         return NotFound()
     if verdict == "frozen":
         return FrozenByCase()
+    if verdict == "seen":
+        return AlreadyRevealed()
     if verdict == "not_paid" or not row["remaining"]:
         return NotRefundable()
     currency = await conn.fetchval("SELECT currency FROM orders.order_line WHERE id = $1", line_id)
@@ -108,6 +115,8 @@ async def refund_by_seller(
 ) -> UUID:
     """The store gives money of its own sale back to the buyer's wallet. Raises what `refund_line` raises."""
     words = approvals.said(why, "why", least=0)
+    if reason not in SELLER_REASONS:
+        raise Invalid(fields={"reason": "Choose a reason."})
     await _known(db, viewer.as_seller, line_id, viewer.seller())
 
     async def work(conn: Connection) -> UUID:

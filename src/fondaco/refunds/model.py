@@ -7,10 +7,33 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from fondaco.core.machine import Machine, Move
 from fondaco.core.money import Money
 from fondaco.core.problem import Problem
 
 Destination = Literal["wallet", "source"]
+
+BAD_KEY = Machine(
+    "bad_key",
+    born=("OPEN",),
+    ends=("REPLACED", "REFUNDED", "REFUSED", "WITHDRAWN"),
+    moves=(
+        Move("OPEN", "REPLACED", "seller, support", "another key of the same listing was delivered"),
+        Move(
+            "OPEN",
+            "REFUNDED",
+            "seller, sweeper",
+            "its money went back; by itself if the seller is silent",
+        ),
+        Move("OPEN", "REFUSED", "seller", "the seller says why the key works; the buyer may open a case"),
+        Move(
+            "OPEN",
+            "WITHDRAWN",
+            "buyer, refund",
+            "it works after all, or its money went back otherwise",
+        ),
+    ),
+)
 
 # Code -> words for people. The first ones a buyer may give, the rest sellers and staff.
 REASONS: dict[str, str] = {
@@ -26,6 +49,18 @@ REASONS: dict[str, str] = {
     "chargeback": "Chargeback",
     "other": "Something else",
 }
+
+
+SELLER_REASONS = (
+    "bad_code",
+    "wrong_goods",
+    "wrong_region",
+    "duplicate",
+    "sold_in_error",
+    "goodwill",
+    "other",
+)
+STAFF_REASONS = (*SELLER_REASONS, "changed_mind", "fraud")
 
 
 class NotRefundable(Problem):
@@ -68,6 +103,34 @@ class AlreadyRevealed(Problem):
 
     status = 409
     code = "already_revealed"
+
+
+class NotRevealed(Problem):
+    """You have not opened this key yet. Open it first, or give it back unopened."""
+
+    status = 409
+    code = "not_revealed"
+
+
+class ReportWindowOver(Problem):
+    """The time in which a key can be reported is over. Support can still help."""
+
+    status = 409
+    code = "report_window_over"
+
+
+class AlreadyReported(Problem):
+    """You have reported this key already."""
+
+    status = 409
+    code = "already_reported"
+
+
+class ReportClosed(Problem):
+    """This report was answered meanwhile."""
+
+    status = 409
+    code = "report_closed"
 
 
 class NotReplaceable(Problem):

@@ -44,6 +44,33 @@ CREATE UNIQUE INDEX refund_source ON refunds.refund (source_refund) WHERE source
 GRANT SELECT ON refunds.refund TO fondaco_app;
 SELECT core.wall('refunds.refund', 'buyer_id', 'seller_id');
 
+-- A buyer says that a key does not work. The seller replaces it, gives the money back or says why not; who says
+-- nothing in time gives the money back.
+CREATE TABLE refunds.report (
+  id             uuid PRIMARY KEY,
+  entitlement_id uuid NOT NULL UNIQUE REFERENCES delivery.entitlement,
+  line_id        uuid NOT NULL REFERENCES orders.order_line,
+  order_id       uuid NOT NULL REFERENCES orders.orders,
+  buyer_id       uuid NOT NULL REFERENCES identity.users,
+  seller_id      uuid NOT NULL REFERENCES sellers.seller,
+  why            text NOT NULL CHECK (length(why) BETWEEN 3 AND 500),
+  state          text NOT NULL,
+  created_at     timestamptz NOT NULL DEFAULT now(),
+  due_at         timestamptz NOT NULL,
+  ended_at       timestamptz,
+  ended_by       text,
+  answer         text CHECK (length(answer) <= 500),
+  CHECK ((state = 'OPEN') = (ended_at IS NULL))
+);
+CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON refunds.report
+  FOR EACH ROW EXECUTE FUNCTION core.guard_state('bad_key', 'state');
+CREATE INDEX report_order ON refunds.report (order_id);
+CREATE INDEX report_due ON refunds.report (due_at) WHERE state = 'OPEN';
+CREATE INDEX report_seller ON refunds.report (seller_id, created_at DESC, id DESC);
+GRANT SELECT, INSERT ON refunds.report TO fondaco_app;
+GRANT UPDATE (state, ended_at, ended_by, answer) ON refunds.report TO fondaco_app;
+SELECT core.wall('refunds.report', 'buyer_id', 'seller_id');
+
 -- A bad key that was replaced: the new one beside the old one.
 CREATE TABLE refunds.replacement (
   id             uuid PRIMARY KEY,
@@ -128,11 +155,12 @@ BEGIN
 END $$;
 
 -- Gives money of one line back to its buyer's wallet: p_amount (minor units), or what is left. Answers refunded;
--- or, and then nothing happened: not_found, not_paid, frozen, too_much (with what is left).
+-- or, and then nothing happened: not_found, not_paid, frozen, too_much (with what is left), seen.
 -- p_entitlements: what is taken back with it. A refund of all that is left takes everything back, unless p_keep.
+-- p_unseen: only when nobody has seen any of what is taken back.
 CREATE FUNCTION refunds.refund_line(
   p_id uuid, p_line uuid, p_amount bigint, p_destination text, p_reason text, p_why text, p_actor text, p_case uuid,
-  p_even_frozen boolean, p_entitlements uuid[], p_keep boolean, OUT verdict text, OUT amount bigint, OUT remaining bigint)
+  p_even_frozen boolean, p_entitlements uuid[], p_keep boolean, p_unseen boolean, OUT verdict text, OUT amount bigint, OUT remaining bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = refunds, pg_temp AS $$
 DECLARE
   l orders.order_line;
@@ -152,6 +180,8 @@ BEGIN
     WHEN NOT p_even_frozen AND (l.escrow_state = 'FROZEN'
       OR EXISTS (SELECT 1 FROM cases.case_line k WHERE k.line_id = l.id AND k.open)) THEN 'frozen'
     WHEN remaining = 0 OR coalesce(p_amount, remaining) NOT BETWEEN 1 AND remaining THEN 'too_much'
+    WHEN p_unseen AND EXISTS (SELECT 1 FROM delivery.entitlement e WHERE e.line_id = l.id AND e.revoked_at IS NULL
+      AND e.revealed_at IS NOT NULL AND (p_entitlements IS NULL OR e.id = ANY (p_entitlements))) THEN 'seen'
     ELSE 'refunded' END;
   IF verdict <> 'refunded' THEN RETURN; END IF;
   amount := coalesce(p_amount, remaining);
@@ -175,7 +205,7 @@ BEGIN
   r.taken_back := back.taken; r.for_sale := back.for_sale;
   INSERT INTO refund SELECT r.*;
   UPDATE orders.order_line i SET refunded = i.refunded + r.amount, refunded_commission = i.refunded_commission + r.commission,
-      refunded_tax = i.refunded_tax + r.tax,
+      refunded_tax = i.refunded_tax + r.tax, taken_back = i.taken_back + back.taken,
       escrow_state = CASE WHEN whole AND NOT r.after_release THEN 'REFUNDED' ELSE i.escrow_state END,
       delivery_state = CASE WHEN whole THEN 'REFUNDED' ELSE i.delivery_state END
     WHERE i.id = l.id;
