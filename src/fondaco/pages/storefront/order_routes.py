@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
-from fondaco import catalog, inbox, orders
+from fondaco import cases, catalog, inbox, orders
 from fondaco.core import counting
 from fondaco.core.pagination import BadCursor
 from fondaco.core.problem import NotFound, Problem
@@ -82,11 +82,12 @@ async def show(request: Call, order_id: FromPath[UUID]) -> Response[Any]:
         request,
         "storefront/order.html",
         crumbs=[Crumb("Home", "/"), Crumb("Orders", "/orders"), Crumb(group.number)],
-        **_shown(request, group),
+        **await _shown(request, group),
     )
 
 
-def _shown(request: Call, group: OrderGroup) -> dict[str, Any]:
+async def _shown(request: Call, group: OrderGroup) -> dict[str, Any]:
+    found = await cases.cases_of_order(request.db, request.viewer.as_user, [o.id for o in group.orders])
     return {
         "group": group,
         "story": order_words.story(group),
@@ -106,10 +107,11 @@ def _shown(request: Call, group: OrderGroup) -> dict[str, Any]:
                 "things": order_words.goods_of(order.lines),
                 "can_confirm": order_words.can_confirm(order),
                 "release_at": order_words.release_of(order),
+                "cases": [case for case in found if case.order_id == order.id],
+                "can_dispute": order_words.can_dispute(order, request.settings.case_days),
             }
             for order in group.orders
         ],
-        "support": request.settings.support_email,
     }
 
 
@@ -117,11 +119,13 @@ def _shown(request: Call, group: OrderGroup) -> dict[str, Any]:
 async def changing_part(request: Call, order_id: FromPath[UUID]) -> Response[str]:
     """The part of the page that changes, for browsers that have to ask for it."""
     group = await orders.own_order_group(request.db, request.viewer, order_id)
-    return Response(_fragment(request, group), media_type="text/html", headers={"Cache-Control": "no-store"})
+    return Response(
+        await _fragment(request, group), media_type="text/html", headers={"Cache-Control": "no-store"}
+    )
 
 
-def _fragment(request: Call, group: OrderGroup) -> str:
-    return fragment(request, "storefront/_order.html", **_shown(request, group))
+async def _fragment(request: Call, group: OrderGroup) -> str:
+    return fragment(request, "storefront/_order.html", **await _shown(request, group))
 
 
 @get("/orders/{order_id:uuid}/live", permit="orders.own", include_in_schema=False)
@@ -140,7 +144,7 @@ async def _stream(request: Call, group: OrderGroup) -> AsyncIterator[str | Serve
     try:
         async for _ in wakes:
             group = await orders.own_order_group(request.db, request.viewer, group.id)
-            html = _fragment(request, group)
+            html = await _fragment(request, group)
             yield ServerSentEventMessage(comment="still here", data=None) if html == sent else html
             sent = html
             if not order_words.story(group).live:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from fondaco import wallets
+from fondaco.core.clock import now
 from fondaco.orders import Order, OrderGroup, OrderLine
 from fondaco.pages.render import format_money, plural
 
@@ -166,6 +168,16 @@ def happened(group: OrderGroup) -> list[dict[str, Any]]:
 def can_confirm(order: Order) -> bool:
     """Whether the buyer can hand the money over now."""
     return order.state == "DELIVERED" and any(line.escrow_state == "HELD" for line in order.lines)
+
+
+def can_dispute(order: Order, case_days: int) -> bool:
+    """Whether a case may be about any of it: delivered, and in escrow or released not long ago."""
+    since = now() - timedelta(days=case_days)
+    return any(
+        line.delivery_state == "DELIVERED"
+        and (line.escrow_state == "HELD" or (line.released_at and line.released_at > since))
+        for line in order.lines
+    )
 
 
 def release_of(order: Order) -> Any:
