@@ -278,3 +278,8 @@ async def test_a_leader_whose_session_died_unheard_stops_leading(
         finally:
             stop.set()
             await asyncio.gather(*workers)
+
+
+def test_the_provider_takes_the_list_of_types() -> None:
+    """It refuses more than twenty in one question, and then nothing that was missed would be found."""
+    assert 0 < len(missed.LISTED) <= 20
