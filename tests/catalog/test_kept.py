@@ -1,6 +1,7 @@
 """What is kept of the shop is never older than the last committed change."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -304,6 +305,28 @@ Find = Callable[[BrowseQuery], Awaitable[tuple[catalog.BrowseResult, float]]]
 def find(db: Database, cursors: Cursors) -> Find:
     kept = Kept()
     return lambda query: showing.browse_kept(kept, db, cursors, query)
+
+
+async def test_what_answers_share_is_counted_once_and_until_the_last_is_gone(db: Database) -> None:
+    kept = Kept(most=100_000)
+    part = b"x" * 10_000
+
+    async def keep(key: int, shares: list[bytes]) -> None:
+        async def make(_: int | None) -> Made[int]:
+            return Made(key, 1000, shares=shares)
+
+        await kept.get(db, key, make)
+
+    await keep(0, [])
+    one = kept.size
+    await keep(1, [part, part])
+    assert kept.size == 2 * one + sys.getsizeof(part)
+    await keep(2, [part])
+    assert kept.size == 3 * one + sys.getsizeof(part), "counted once"
+    await keep(3, [b"y" * 90_000])  # 0 to 2 have to go for it
+    assert (len(kept), kept.size) == (1, one + sys.getsizeof(b"") + 90_000)
+    await keep(4, [part])
+    assert len(kept) == 1 and kept.size == one + sys.getsizeof(part), "the one before had no room"
 
 
 async def test_small_counts_are_of_this_moment(db: Database, find: Find) -> None:

@@ -37,14 +37,15 @@ _LOOK = """SELECT (SELECT coalesce(sum(n), 0) FROM catalog.epoch) || '@' ||
 
 @dataclass(frozen=True, slots=True)
 class Made(Generic[T]):
-    """An answer, its size in bytes, the listings it shows with how many it says are left of each, and for how
-    many seconds it is good at most."""
+    """An answer, its size in bytes, the listings it shows with how many it says are left of each, for how
+    many seconds it is good at most, and parts it shares with other answers, counted once for all."""
 
     value: T
     size: int
     listings: tuple[UUID, ...] = ()
     left: tuple[int, ...] = ()
     good_for_s: float = math.inf
+    shares: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Kept:
         self.made = 0
         self._most = most
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._shares: dict[int, int] = {}  # id of a shared part -> in how many answers it is
         self._making: dict[Hashable, tuple[str, asyncio.Future[None]]] = {}
         self._looks: tuple[Database, Gather[tuple[UUID, ...], tuple[str, tuple[int, ...]]]] | None = None
         self._last = (-math.inf, "")  # when the last look was sent, and the epoch it found
@@ -138,14 +140,26 @@ class Kept:
 
     def _keep(self, key: Hashable, entry: _Entry) -> None:
         if key in self._entries:
-            self.size -= self._entries.pop(key).size
+            self._drop(self._entries.pop(key))
         if entry.size > self._most // 4:
             return
         self._entries[key] = entry
         self.size += entry.size
+        for part in entry.made.shares:
+            among = self._shares.get(id(part), 0)
+            self._shares[id(part)] = among + 1
+            self.size += 0 if among else sys.getsizeof(part)
         while self.size > self._most:
             _, gone = self._entries.popitem(last=False)
-            self.size -= gone.size
+            self._drop(gone)
+
+    def _drop(self, entry: _Entry) -> None:
+        self.size -= entry.size
+        for part in entry.made.shares:
+            self._shares[id(part)] -= 1
+            if not self._shares[id(part)]:
+                del self._shares[id(part)]
+                self.size -= sys.getsizeof(part)
 
     async def _look(
         self, db: Database, listings: tuple[UUID, ...], since: float
@@ -190,10 +204,16 @@ def _weight(key: Any) -> int:
     return sys.getsizeof(key)
 
 
-def made_of(value: T, size: int, cards: Iterable[Card], good_for_s: float = math.inf) -> Made[T]:
+def made_of(
+    value: T,
+    size: int,
+    cards: Iterable[Card],
+    good_for_s: float = math.inf,
+    shares: Sequence[bytes] = (),
+) -> Made[T]:
     """An answer that shows these cards."""
     shown = {card.id: _left(card) for card in cards}
-    return Made(value, size, tuple(shown), tuple(shown.values()), good_for_s)
+    return Made(value, size, tuple(shown), tuple(shown.values()), good_for_s, shares)
 
 
 def _left(card: Card) -> int:

@@ -147,7 +147,7 @@ async def shell_of(
     """What stands around this viewer's page, and the messages in it. `shelves`: the categories, if known."""
     said = _read_flash(request)
     viewer, settings = request.viewer, request.settings
-    path = request.url.path
+    path = str(request.scope["path"])
     wallet = None
     if viewer.user_id:
         wallet = await ledger.wallet_balance(request.db, viewer, settings.currency)

@@ -108,6 +108,8 @@ def _luminance(colour: str) -> int:
 
 def _clean(text: str) -> str:
     """Text a drawing can hold: no controls, direction marks or broken characters, few accents."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text[:400].split())
     kept: list[str] = []
     accents = 0
     for char in unicodedata.normalize("NFC", text[:400]):
@@ -129,6 +131,8 @@ def _clean(text: str) -> str:
 
 def _units(text: str) -> int:
     """How wide a text is, in narrow letters; full-width letters and pictures count double."""
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.category(c)[0] == "M" else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text

@@ -12,8 +12,8 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import chain
+from functools import lru_cache
+from itertools import chain, zip_longest
 from math import inf
 from typing import Any, NamedTuple
 
@@ -30,7 +30,8 @@ from fondaco.pages.render import Crumb, Flash, Link, LinkGroup, Shell, Theme, re
 
 _CUT = "\0"  # PostgreSQL's texts have none
 _TOKEN = secrets.token_hex(16)  # stands for the CSRF token in what is kept
-_CARDS = 1024  # cards kept as HTML, of about 4 kB
+_HERE = Markup(_CUT)  # noqa: S704 - where a card goes
+_CARDS = 2048  # kept as HTML, of about 4 kB each
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,15 @@ Show = Callable[[float], Awaitable[Shown]]  # it is given the `since` of catalog
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """What is kept of a page: HTML in UTF-8. `body` is lead and content, compressed; `digest` names all."""
+    """What is kept of a page: HTML in UTF-8. `body` is lead and content, compressed, with cuts between them
+    and where `cards` go in the content, which pages share; `digest` names it all."""
 
     title: bytes
     head: bytes
     search: bytes
     crumbs: bytes
     body: bytes
+    cards: Sequence[bytes]
     shelves: Sequence[Category]
     digest: bytes
 
@@ -80,7 +83,7 @@ async def kept_page(request: Call, key: Hashable, template: str, show: Show) -> 
         shown, shelves = await show(since), await catalog.categories_kept(kept, request.db, since)
         digest = catalog.digest_of(shelves, *shown.data)
         found = old if old and old.digest == digest else _pieces(request, template, shown, shelves, digest)
-        return catalog.made_of(found, len(found.body), shown.cards, shown.good_for_s)
+        return catalog.made_of(found, len(found.body), shown.cards, shown.good_for_s, found.cards)
 
     return await _assembled(request, await kept.get(request.db, (template, key), make))
 
@@ -94,6 +97,12 @@ async def shown_page(request: Call, template: str, show: Show) -> Response[bytes
 
 def _pieces(request: Call, template: str, shown: Shown, shelves: Sequence[Category], digest: bytes) -> Pieces:
     env = template_environment(request.settings)
+    cards: list[bytes] = []
+
+    def listing_card(item: Hashable, level: int = 3) -> Markup:
+        cards.append(_card(env, item, level))
+        return _HERE
+
     html = env.get_template(template).render(
         {
             **shown.context,
@@ -102,19 +111,21 @@ def _pieces(request: Call, template: str, shown: Shown, shelves: Sequence[Catego
             "search": shown.search,
             "csrf_token": _TOKEN,
             "cut": _CUT,
-            "listing_card": partial(_card, env),
+            "listing_card": listing_card,
         }
     )
-    title, head, search, crumbs, lead, content = (piece.strip() for piece in html.split(_CUT))
+    title, head, search, crumbs, lead, content = (piece.strip() for piece in html.split(_CUT, 5))
     body = zlib.compress(_CUT.join((lead, content)).encode(), 1)
-    return Pieces(title.encode(), head.encode(), search.encode(), crumbs.encode(), body, shelves, digest)
+    return Pieces(
+        title.encode(), head.encode(), search.encode(), crumbs.encode(), body, cards, shelves, digest
+    )
 
 
 @lru_cache(maxsize=_CARDS)
-def _card(env: Environment, item: Hashable, level: int = 3) -> Markup:
+def _card(env: Environment, item: Hashable, level: int) -> bytes:
     """The card of this Item: the same on every page, so it is drawn once for many."""
     macros: Any = env.get_template("macros/ui.html").module
-    return macros.listing_card(item, _TOKEN, level=level)
+    return str(macros.listing_card(item, _TOKEN, level=level)).encode()
 
 
 async def _assembled(request: Call, pieces: Pieces) -> Response[bytes]:
@@ -132,10 +143,10 @@ async def _assembled(request: Call, pieces: Pieces) -> Response[bytes]:
         headers["ETag"] = tag
         if request.headers.get("if-none-match") == tag:
             return page_answer(request, b"", said, status=HTTP_304_NOT_MODIFIED, headers=headers)
-    own = zlib.decompress(pieces.body).replace(_TOKEN.encode(), token)
-    lead, _, content = own.partition(_CUT.encode())
-    whole = chain.from_iterable(zip(frame.parts, (*before, lead, trail, content, b""), strict=True))
-    return page_answer(request, b"".join(whole), said, headers=headers)
+    lead, *content = zlib.decompress(pieces.body).split(_CUT.encode())
+    filled = b"".join(chain.from_iterable(zip_longest(content, pieces.cards, fillvalue=b"")))
+    whole = chain.from_iterable(zip(frame.parts, (*before, lead, trail, filled, b""), strict=True))
+    return page_answer(request, b"".join(whole).replace(_TOKEN.encode(), token), said, headers=headers)
 
 
 @lru_cache(maxsize=128)

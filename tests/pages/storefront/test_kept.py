@@ -158,7 +158,8 @@ def kept_words(parts: Parts) -> str:
     for entry in parts.get(Kept)._entries.values():  # pyright: ignore[reportPrivateUsage]
         value = entry.made.value
         if isinstance(value, Pieces):
-            html = (value.title, value.head, value.search, value.crumbs, zlib.decompress(value.body))
+            body = (zlib.decompress(value.body), *value.cards)
+            html = (value.title, value.head, value.search, value.crumbs, *body)
             found += [*(piece.decode() for piece in html), repr(value.shelves)]
         else:
             found.append(repr(value))
