@@ -17,7 +17,7 @@ from fondaco.settings import Settings
 from fondaco.vault import Vault
 
 Row = dict[str, Any]
-PAID = ("SUCCEEDED", "PARTIALLY_REFUNDED", "REFUNDED")
+PAID = ("SUCCEEDED", "PARTIALLY_REFUNDED", "REFUNDED", "DISPUTED", "CHARGED_BACK")
 
 
 @dataclass(slots=True)

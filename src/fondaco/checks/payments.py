@@ -4,6 +4,8 @@ from fondaco.checks.goods import GRACE, NEW_LINES
 from fondaco.core.checking import Check
 from fondaco.settings import Settings
 
+PAID = "('SUCCEEDED', 'PARTIALLY_REFUNDED', 'REFUNDED', 'DISPUTED', 'CHARGED_BACK')"
+"""States of a funding whose money came in."""
 _ESCROW = """SELECT l.id, l.escrow_state, l.total, l.refunded, coalesce(b.amount, 0) AS held
   FROM orders.order_line l LEFT JOIN ledger.account_balance b
     ON b.kind = 'escrow' AND b.owner = 'line:' || l.id AND b.currency = l.currency"""
@@ -103,6 +105,7 @@ PAYMENTS: tuple[Check, ...] = (
         "funding {id}",
         "is {state}, which does not agree with {refunded} of {amount} refunded",
         """SELECT id, state, refunded, amount FROM wallets.funding WHERE state <> CASE
+             WHEN state IN ('DISPUTED', 'CHARGED_BACK') THEN state
              WHEN refunded = amount THEN 'REFUNDED' WHEN refunded > 0 THEN 'PARTIALLY_REFUNDED'
              WHEN state IN ('PARTIALLY_REFUNDED', 'REFUNDED') THEN 'SUCCEEDED' ELSE state END""",
     ),
@@ -110,8 +113,8 @@ PAYMENTS: tuple[Check, ...] = (
         "I16",
         "funding {id}",
         "is {state} but its money ({amount}) is not in the ledger as topup:{intent_id}",
-        """SELECT f.id, f.state, f.amount, f.intent_id FROM wallets.funding f
-           WHERE f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED', 'REFUNDED') AND NOT EXISTS (
+        f"""SELECT f.id, f.state, f.amount, f.intent_id FROM wallets.funding f
+           WHERE f.state IN {PAID} AND NOT EXISTS (
              SELECT 1 FROM ledger.journal j JOIN ledger.entry e ON e.journal_id = j.id
              WHERE j.idem = 'topup:' || f.intent_id AND j.ref = 'funding:' || f.id
                AND e.amount = f.amount AND e.currency = f.currency)""",
@@ -120,10 +123,10 @@ PAYMENTS: tuple[Check, ...] = (
         "I16",
         "journal {idem}",
         "brought money in for a funding that is not paid",
-        """SELECT j.idem FROM ledger.journal j WHERE j.kind = 'top_up' AND j.ref LIKE 'funding:%'
+        f"""SELECT j.idem FROM ledger.journal j WHERE j.kind = 'top_up' AND j.ref LIKE 'funding:%'
            AND NOT EXISTS (SELECT 1 FROM wallets.funding f WHERE 'funding:' || f.id = j.ref
              AND 'topup:' || f.intent_id = j.idem
-             AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED', 'REFUNDED'))""",
+             AND f.state IN {PAID})""",
     ),
     Check(
         "I16",
@@ -155,7 +158,7 @@ PAYMENTS: tuple[Check, ...] = (
         "I17",
         "{currency}",
         "the provider's account got {got} and gave {gave}; payments make {paid}, refunds {refunded}",
-        """SELECT currency, sum(got) AS got, sum(gave) AS gave, sum(paid) AS paid, sum(refunded) AS refunded
+        f"""SELECT currency, sum(got) AS got, sum(gave) AS gave, sum(paid) AS paid, sum(refunded) AS refunded
            FROM (
              SELECT e.currency, sum(e.amount) FILTER (WHERE j.kind = 'top_up') AS got,
                -sum(e.amount) FILTER (WHERE j.kind IN ('refund_done', 'refund_late_failure')) AS gave,
@@ -165,7 +168,7 @@ PAYMENTS: tuple[Check, ...] = (
              WHERE j.ref LIKE 'funding:%' OR j.ref LIKE 'refund:%' GROUP BY 1
              UNION ALL
              SELECT currency, 0, 0, sum(amount), 0 FROM wallets.funding
-             WHERE state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED', 'REFUNDED') GROUP BY 1
+             WHERE state IN {PAID} GROUP BY 1
              UNION ALL
              SELECT currency, 0, 0, 0, sum(amount) FROM wallets.refund WHERE state = 'SUCCEEDED' GROUP BY 1) t
            GROUP BY currency

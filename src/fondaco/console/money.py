@@ -15,7 +15,7 @@ from fondaco.orders.reads import pattern
 
 FUNDING_STATES = (
     *("CREATED", "PROCESSING", "SUCCEEDED", "FAILED", "EXPIRED", "CANCELED", "PARTIALLY_REFUNDED"),
-    "REFUNDED",
+    *("REFUNDED", "DISPUTED", "CHARGED_BACK"),
 )
 REFUND_STATES = ("REQUESTED", "SENDING", "UNKNOWN", "PENDING", "SUCCEEDED", "FAILED", "CANCELED")
 PURPOSES = {"top_up": "Wallet top-up", "order": "Card payment"}

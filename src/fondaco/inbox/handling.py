@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from fondaco import audit, payouts, wallets
+from fondaco import audit, chargebacks, payouts, wallets
 from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.ids import parse_uuid
@@ -19,6 +19,7 @@ from fondaco.inbox.door import enqueue
 from fondaco.inbox.model import (
     ACCOUNT_TYPES,
     CHANNEL,
+    DISPUTE_TYPES,
     REFUND_TYPES,
     SESSION_TYPES,
     TRANSFER_TYPES,
@@ -199,6 +200,19 @@ def _noted(note: Callable[[Connection], Awaitable[bool]], otherwise: Effect) -> 
     return effect
 
 
+async def _dispute(handling: Handling) -> Effect:
+    facts = await handling.gateway.retrieve_dispute(handling.object["id"])
+
+    async def effect(conn: Connection, done: Done) -> Verdict:
+        if await chargebacks.note_dispute(conn, facts):
+            return DONE
+        if not handling.last_wait:
+            return ("DEFERRED", "The payment it disputes is not known yet.")
+        return await handling.differs(conn, "a dispute of a payment that is not ours")
+
+    return effect
+
+
 async def _account(handling: Handling) -> Effect:
     account_id = handling.row["account"] or handling.row["object_id"]
     return _noted(await payouts.ask_account(handling.gateway, account_id), _nothing(_UNKNOWN))
@@ -231,6 +245,7 @@ VERBS: dict[str, Callable[[Handling], Awaitable[Effect]]] = {
     "payment_intent.succeeded": _intent,
     "charge.updated": _charge,
     **dict.fromkeys(REFUND_TYPES, _refund),
+    **dict.fromkeys(DISPUTE_TYPES, _dispute),
 }
 
 

@@ -44,12 +44,20 @@ ACCOUNT_TYPES = (  # of sellers' own accounts; the provider lists them for each 
     "payout.paid",
     "payout.failed",
 )
+DISPUTE_TYPES = (
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+)
 TYPES = frozenset(
     (
         *SESSION_TYPES,
         "payment_intent.succeeded",
         "charge.updated",
         *REFUND_TYPES,
+        *DISPUTE_TYPES,
         *TRANSFER_TYPES,
         *ACCOUNT_TYPES,
     )

@@ -13,6 +13,7 @@ from fondaco.wallets.model import (
     Refund,
     RefundTooLarge,
     Settled,
+    WalletAtRisk,
 )
 from fondaco.wallets.reads import (
     WalletEntry,
@@ -29,6 +30,7 @@ from fondaco.wallets.reads import (
     wallet_entries,
 )
 from fondaco.wallets.refunds import note_refund, request_refund, resolve_refund, send_refund, sweep_refunds
+from fondaco.wallets.standing import is_blocked, stand
 
 __all__ = [
     "PAID",
@@ -38,10 +40,12 @@ __all__ = [
     "Refund",
     "RefundTooLarge",
     "Settled",
+    "WalletAtRisk",
     "WalletEntry",
     "close_funding",
     "cursor_of",
     "fundings_of_group",
+    "is_blocked",
     "list_fundings",
     "list_refunds",
     "note_refund",
@@ -57,6 +61,7 @@ __all__ = [
     "resolve_refund",
     "send_refund",
     "settle",
+    "stand",
     "start_order_funding",
     "start_top_up",
     "sweep_refunds",

@@ -18,7 +18,7 @@ from fondaco.wallets.model import Outcome, Settled
 log = structlog.get_logger()
 FEES_AT_ONCE = 100
 _FEES = 7302_03  # advisory lock: fees being booked
-PAID = ("SUCCEEDED", "PARTIALLY_REFUNDED", "REFUNDED")
+PAID = ("SUCCEEDED", "PARTIALLY_REFUNDED", "REFUNDED", "DISPUTED", "CHARGED_BACK")
 
 
 async def settle(conn: Connection, facts: PaymentFacts, livemode: bool) -> Settled:

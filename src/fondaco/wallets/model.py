@@ -13,7 +13,7 @@ from fondaco.core.problem import Problem
 PAYMENT = Machine(
     "payment",
     born=("CREATED",),
-    ends=("FAILED", "EXPIRED", "CANCELED", "REFUNDED", "SUCCEEDED"),
+    ends=("FAILED", "EXPIRED", "CANCELED", "REFUNDED", "SUCCEEDED", "CHARGED_BACK"),
     moves=(
         Move("CREATED", "PROCESSING", "system", "the provider's session exists"),
         Move("CREATED", "SUCCEEDED", "webhook, sweeper", "paid before our own note of the session"),
@@ -33,6 +33,34 @@ PAYMENT = Machine(
         Move("PARTIALLY_REFUNDED", "SUCCEEDED", "webhook, sweeper", "the only refund came back"),
         Move("REFUNDED", "PARTIALLY_REFUNDED", "webhook, sweeper", "one of several refunds came back"),
         Move("REFUNDED", "SUCCEEDED", "webhook, sweeper", "the only refund came back"),
+        Move("SUCCEEDED", "DISPUTED", "webhook, sweeper", "a card network took the money back for now"),
+        Move("PARTIALLY_REFUNDED", "DISPUTED", "webhook, sweeper", "the same, of what is left"),
+        Move("REFUNDED", "DISPUTED", "webhook, sweeper", "disputed although refunded"),
+        Move("DISPUTED", "SUCCEEDED", "webhook, sweeper", "won: the money came back"),
+        Move("DISPUTED", "PARTIALLY_REFUNDED", "webhook, sweeper", "won, and partly refunded before"),
+        Move("DISPUTED", "REFUNDED", "webhook, sweeper", "won, and refunded before"),
+        Move("DISPUTED", "CHARGED_BACK", "webhook, sweeper", "lost"),
+        Move("SUCCEEDED", "CHARGED_BACK", "webhook, sweeper", "lost before we heard of it"),
+        Move("PARTIALLY_REFUNDED", "CHARGED_BACK", "webhook, sweeper", "lost before we heard of it"),
+        Move("REFUNDED", "CHARGED_BACK", "webhook, sweeper", "lost before we heard of it"),
+        Move("CHARGED_BACK", "DISPUTED", "webhook, sweeper", "another part is disputed"),
+        Move("CHARGED_BACK", "SUCCEEDED", "webhook, sweeper", "reversed after it was lost"),
+        Move("CHARGED_BACK", "PARTIALLY_REFUNDED", "webhook, sweeper", "the same, partly refunded before"),
+        Move("CHARGED_BACK", "REFUNDED", "webhook, sweeper", "the same, refunded before"),
+    ),
+)
+
+STANDING = Machine(
+    "wallet_standing",
+    born=("WALLET_AT_RISK", "LOCKED"),
+    ends=("OK",),
+    moves=(
+        Move("OK", "WALLET_AT_RISK", "webhook", "a chargeback or inquiry is open on one of its top-ups"),
+        Move("OK", "LOCKED", "webhook", "a chargeback was lost that the wallet could not cover"),
+        Move("WALLET_AT_RISK", "OK", "webhook, admin", "all are won or closed, or somebody lets it go"),
+        Move("WALLET_AT_RISK", "LOCKED", "system", "lost, and the buyer owes a part"),
+        Move("LOCKED", "WALLET_AT_RISK", "admin, system", "repaid or written off"),
+        Move("LOCKED", "OK", "webhook, admin", "reversed after it was lost, or let go once repaid"),
     ),
 )
 
@@ -70,6 +98,13 @@ class PaymentRefused(Problem):
 
     status = 409
     code = "payment_refused"
+
+
+class WalletAtRisk(Problem):
+    """Your wallet is blocked while a bank disputes one of your payments. Nothing was charged."""
+
+    status = 409
+    code = "wallet_at_risk"
 
 
 class RefundTooLarge(Problem):

@@ -20,7 +20,8 @@ from fondaco.core.queue import defer
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.integrations.stripe_facts import ProviderRefused, ProviderUnknown, RefundFacts
 from fondaco.ledger import platform, post, refund_in_flight_of, wallet_of
-from fondaco.wallets.model import RefundTooLarge
+from fondaco.wallets.model import RefundTooLarge, WalletAtRisk
+from fondaco.wallets.standing import is_blocked
 
 log = structlog.get_logger()
 KEY_LIVES = timedelta(hours=23)  # the provider forgets keys after 24 hours
@@ -30,11 +31,14 @@ BATCH = 50
 _OPEN = ("SENDING", "UNKNOWN", "PENDING")
 
 
-async def request_refund(conn: Connection, funding_id: UUID, amount: int, *, reason: str, actor: str) -> UUID:
+async def request_refund(
+    conn: Connection, funding_id: UUID, amount: int, *, reason: str, actor: str, even_at_risk: bool = False
+) -> UUID:
     """Take `amount` minor units from the wallet to send them back to the card; returns the refund's id.
 
     One transaction with the caller; a job sends it after the commit. Raises RefundTooLarge beyond what is
-    left of the payment, InsufficientFunds when the wallet no longer holds it.
+    left of the payment, InsufficientFunds when the wallet no longer holds it, WalletAtRisk while it is
+    blocked (unless `even_at_risk`).
     """
     funding = await conn.fetchrow(
         "SELECT id, user_id, amount, currency, state, refunded, refund_pending, intent_id "
@@ -46,6 +50,8 @@ async def request_refund(conn: Connection, funding_id: UUID, amount: int, *, rea
     left = funding["amount"] - funding["refunded"] - funding["refund_pending"]
     if funding["state"] not in ("SUCCEEDED", "PARTIALLY_REFUNDED") or not 0 < amount <= left:
         raise RefundTooLarge()
+    if not even_at_risk and await is_blocked(conn, funding["user_id"]):
+        raise WalletAtRisk()
     refund_id = uuid7()
     await conn.execute(
         "UPDATE wallets.funding SET refund_pending = refund_pending + $2 WHERE id = $1", funding_id, amount
@@ -284,7 +290,8 @@ async def _count(conn: Connection, row: Record, *, pending: int, refunded: int) 
     """Move the funding's sums, and its state with them."""
     await conn.execute(
         """UPDATE wallets.funding SET refund_pending = refund_pending + $2, refunded = refunded + $3,
-             state = CASE WHEN refunded + $3 = amount THEN 'REFUNDED'
+             state = CASE WHEN state IN ('DISPUTED', 'CHARGED_BACK') THEN state
+                          WHEN refunded + $3 = amount THEN 'REFUNDED'
                           WHEN refunded + $3 > 0 THEN 'PARTIALLY_REFUNDED' ELSE 'SUCCEEDED' END
            WHERE id = $1""",
         row["funding_id"],

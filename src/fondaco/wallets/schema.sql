@@ -24,8 +24,10 @@ CREATE TABLE wallets.funding (
   succeeded_at timestamptz,
   called_at    timestamptz,                            -- when the provider was last asked to create it
   checked_at   timestamptz,                            -- when the provider was last asked how it stands
+  disputed     bigint NOT NULL DEFAULT 0,              -- what card networks dispute of it
   CHECK ((purpose = 'order') = (group_id IS NOT NULL)),
-  CHECK (refunded >= 0 AND refund_pending >= 0 AND refunded + refund_pending <= amount)
+  CHECK (refunded >= 0 AND refund_pending >= 0 AND refunded + refund_pending <= amount),
+  CONSTRAINT funding_given_back_once CHECK (disputed >= 0 AND refunded + refund_pending + disputed <= amount)
 );
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON wallets.funding
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('payment', 'state');
@@ -72,3 +74,35 @@ CREATE TABLE wallets.fee_due (
 );
 GRANT SELECT, INSERT, DELETE ON wallets.fee_due TO fondaco_app;
 SELECT core.wall('wallets.fee_due', '', '');
+
+-- Wallets that cannot be spent from. No row: all is well.
+CREATE TABLE wallets.standing (
+  user_id    uuid PRIMARY KEY REFERENCES identity.users,
+  state      text NOT NULL,
+  changed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON wallets.standing
+  FOR EACH ROW EXECUTE FUNCTION core.guard_state('wallet_standing', 'state');
+GRANT SELECT ON wallets.standing TO fondaco_app;
+SELECT core.wall('wallets.standing', 'user_id', '');
+
+-- Says how a user's wallets stand. Their balances are locked first, as a purchase does before it looks: once this
+-- is committed no purchase from them is. Answers how they stood before.
+CREATE FUNCTION wallets.stand(p_user uuid, p_state text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallets, pg_temp AS $$
+DECLARE
+  before text;
+BEGIN
+  PERFORM 1 FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
+    WHERE a.kind = 'wallet' AND a.owner = 'user:' || p_user ORDER BY a.id FOR UPDATE OF b;
+  SELECT s.state INTO before FROM standing s WHERE s.user_id = p_user FOR UPDATE;
+  IF before IS NULL AND p_state <> 'OK' THEN
+    INSERT INTO standing (user_id, state) VALUES (p_user, p_state)
+      ON CONFLICT (user_id) DO UPDATE SET state = excluded.state, changed_at = now();
+  ELSIF before <> p_state THEN
+    UPDATE standing SET state = p_state, changed_at = now() WHERE user_id = p_user;
+  END IF;
+  RETURN coalesce(before, 'OK');
+END $$;
+REVOKE ALL ON FUNCTION wallets.stand FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION wallets.stand TO fondaco_app;

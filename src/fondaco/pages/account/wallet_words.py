@@ -84,10 +84,18 @@ _BACK = TopUpStory("quiet", "Money went back to your card", "Banks take some day
 _OVER = TopUpStory(
     "quiet", "This top-up is over", "It was not paid and nothing was charged.", True, again=True
 )
+_DISPUTED = TopUpStory(
+    "bad",
+    "This payment is disputed at your bank",
+    "Your bank asked for the money back. Until that is settled your wallet is blocked.",
+    True,
+)
 _STORIES = {
     "SUCCEEDED": TopUpStory("good", "The money is in your wallet", "You can spend it at once.", True),
     "REFUNDED": _BACK,
     "PARTIALLY_REFUNDED": _BACK,
+    "DISPUTED": _DISPUTED,
+    "CHARGED_BACK": _DISPUTED,
     "FAILED": TopUpStory("bad", "The payment failed", "Nothing was charged.", True, again=True),
     "EXPIRED": _OVER,
     "CANCELED": _OVER,
