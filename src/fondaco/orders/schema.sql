@@ -616,7 +616,9 @@ BEGIN
   SELECT max(o.expires_at) INTO due FROM orders o WHERE o.group_id = p_group AND o.state = 'PENDING_PAYMENT';
   IF due IS NULL THEN RETURN 'not_waiting'; END IF;
   IF EXISTS (SELECT 1 FROM wallets.funding f WHERE f.group_id = p_group
-             AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED', 'REFUNDED')) THEN RETURN 'paid'; END IF;
+             AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED', 'REFUNDED', 'DISPUTED', 'CHARGED_BACK')) THEN
+    RETURN 'paid';
+  END IF;
   debit := EXISTS (SELECT 1 FROM wallets.funding f WHERE f.group_id = p_group
                    AND f.state = 'PROCESSING' AND f.intent_id IS NOT NULL);
   IF p_state = 'CANCELLED' AND debit THEN RETURN 'under_way'; END IF;
