@@ -14,6 +14,7 @@ from fondaco.identity.permissions import PERMISSIONS
 from fondaco.notifications.actions import Recipient, queue_mail
 from fondaco.notifications.case_causes import case_turn
 from fondaco.notifications.letters import moment
+from fondaco.notifications.payout_causes import PAYOUT_CAUSES
 from fondaco.settings import Settings
 from fondaco.vault import Vault
 
@@ -291,4 +292,5 @@ CAUSES: dict[str, Cause] = {
     "refund.succeeded": _refunded,
     "batch.closed": _imported,
     "batch.failed": _imported,
+    **PAYOUT_CAUSES,
 }

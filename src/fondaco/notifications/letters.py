@@ -97,6 +97,19 @@ _CASE = {
     "side": "seller",
 }
 
+_PAYOUT = {
+    "store": "Lagoon Games",
+    "payout_id": _SOME_ID,
+    "amount": 125000,
+    "currency": "EUR",
+    "daily": True,
+    "lines": [{"number": "ORD-7K3Q-9XMA-2D4T", "title": "Northern Lights", "amount": 3598}],
+    "more": 41,
+    "heading": "A payout failed",
+    "because": "Your payout account may not receive money yet.",
+    "where": "The money is in your balance again.",
+    "reasons": [("Your payout account is not complete yet.", "Answer what is still asked for.")],
+}
 TEMPLATES: dict[str, Template] = {
     "account_exists": Template(1, "9f269384d291878bdd612ba87543ad2681ac2e035d06dd0181388bff32d98536"),
     "approval_asked": Template(
@@ -134,6 +147,9 @@ TEMPLATES: dict[str, Template] = {
         "87eefbdb0b6e76bcd7257cf1b387895a49569b71c8cc443f6770648ac44985f5",
         {"at": "21 Nov 2026, 13:53 UTC"},
     ),
+    "payout_failed": Template(1, "621dac40d2351d2020cbe61109f0441ad474f8553dbbd49e12cea145bcbb4664", _PAYOUT),
+    "payout_sent": Template(1, "af88b9539969dada12659fd46aeb7703bf0698123d38f40954d9c7002197c263", _PAYOUT),
+    "payout_waits": Template(1, "c706a08da7ebbd42a0d74e0b3b3e138fb99f159454a8ab2d6e769193e52de20a", _PAYOUT),
     "refund_succeeded": Template(
         1, "9e8d6444b97e5fff7ac570932585b40a175c3cf58ff6b88c86a854c15e9498dc", _PAID
     ),

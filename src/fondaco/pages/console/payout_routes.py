@@ -222,7 +222,7 @@ async def _act_page(
         crumbs=[Crumb("Payouts", LIST), Crumb(row.store, here), Crumb(act.label)],
         heading=act.heading,
         texts=[f"{amount} to {row.store}.", act.text],
-        help_text="It is kept in the audit log. 3 to 200 characters.",
+        help_text="The seller reads it, and it is kept in the audit log. 3 to 200 characters.",
         action=f"{here}/{name}",
         label=act.label,
         back=here,
