@@ -23,7 +23,16 @@ TEST_CARD_HINT = (
 )
 
 
-def transaction(now: int, source: Obj, kind: str, amount: int, *, fee: int = 0, after: int = 0) -> Obj:
+def transaction(
+    now: int,
+    source: Obj,
+    kind: str,
+    amount: int,
+    *,
+    fee: int = 0,
+    after: int = 0,
+    transaction_id: str | None = None,
+) -> Obj:
     """Money moving on a balance: `amount` before the fee, negative when it leaves; usable `after` s."""
     fee_detail: Obj = {
         "amount": fee,
@@ -33,7 +42,7 @@ def transaction(now: int, source: Obj, kind: str, amount: int, *, fee: int = 0, 
         "type": "stripe_fee",
     }
     return {
-        "id": ids.new_id("txn"),
+        "id": transaction_id or ids.new_id("txn"),
         "object": "balance_transaction",
         "amount": amount,
         "available_on": now + after,

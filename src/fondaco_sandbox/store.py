@@ -27,13 +27,21 @@ create table if not exists objects (
     seq integer primary key autoincrement, id text unique not null, kind text not null,
     created integer not null, body text not null, hidden text not null default '{}');
 create index if not exists objects_kind on objects (kind, seq);
-create index if not exists objects_intent on objects (kind, json_extract(body, '$.payment_intent'));
-create index if not exists objects_charge on objects (kind, json_extract(body, '$.charge'));
-create index if not exists objects_customer on objects (kind, json_extract(body, '$.customer'));
+drop index if exists objects_intent;
+drop index if exists objects_charge;
+drop index if exists objects_customer;
+create index if not exists objects_of_intent on objects (kind, json_extract(body, '$.payment_intent'))
+    where json_extract(body, '$.payment_intent') is not null;
+create index if not exists objects_of_charge on objects (kind, json_extract(body, '$.charge'))
+    where json_extract(body, '$.charge') is not null;
+create index if not exists objects_of_customer on objects (kind, json_extract(body, '$.customer'))
+    where json_extract(body, '$.customer') is not null;
 create index if not exists objects_created on objects (kind, created);
 drop index if exists objects_type;
 create index if not exists objects_type_created on objects (kind, json_extract(body, '$.type'), created);
-create index if not exists objects_source on objects (kind, json_extract(body, '$.source'));
+drop index if exists objects_source;
+create index if not exists objects_of_source on objects (kind, json_extract(body, '$.source'))
+    where json_extract(body, '$.source') is not null;
 create index if not exists objects_group on objects (kind, json_extract(body, '$.transfer_group'))
     where json_extract(body, '$.transfer_group') is not null;
 create index if not exists objects_payout on objects (kind, json_extract(hidden, '$.payout'))
