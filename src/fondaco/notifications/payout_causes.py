@@ -61,7 +61,7 @@ async def failed(post: "Post") -> None:
 async def held(post: "Post") -> None:
     """A payout that was decided waits."""
     row = await _payout(post)
-    reasons = [(row["held_because"] or "It is being looked at.", "It leaves as soon as it may.")]
+    reasons = [(str(post.event.data["because"]), "It leaves as soon as it may.")]
     ref, facts = f"payout:{row['id']}", _facts(row)
     await _to_team(post, row["seller_id"], "payout_waits", ref, **facts, reasons=reasons)
 
