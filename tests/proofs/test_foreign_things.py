@@ -6,10 +6,12 @@ import uuid
 import httpx
 from litestar import Litestar
 
+from fondaco import cases
 from fondaco.app import create_app
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.web import Parts
 from fondaco.identity import create_api_key, save_view
+from fondaco.integrations.blobs import Blobs
 from fondaco.settings import Settings
 from fondaco.vault import Vault
 from tests.proofs.test_permission_matrix import STREAMS
@@ -39,7 +41,7 @@ async def things(
     order = {"pay_with": "wallet", "lines": [line]}
     bought = await client.post("/api/v1/orders", headers=await bearer(db, buyer), json=order)
     assert bought.status_code == 201, bought.text
-    row = await db.fetchrow(SYSTEM, "SELECT id, order_id FROM delivery.entitlement")
+    row = await db.fetchrow(SYSTEM, "SELECT id, order_id, line_id FROM delivery.entitlement")
     assert row
     top_up = await db.fetchval(
         SYSTEM,
@@ -49,7 +51,14 @@ async def things(
         buyer.user(),
     )
     view = await save_view(db, buyer, list_name="orders", name="Mine", query="state=DELIVERED")
+    case_id = await cases.open_case(
+        db, parts.get(Settings), buyer, row["order_id"], reason="OTHER", text="It is not what I wanted."
+    )
+    by = cases.Acting("buyer", buyer)
+    file_id = await cases.attach(db, parts.get(Blobs), by, case_id, name="a.txt", body=b"a text")
+    await cases.offer(db, seller, case_id, amount=1, text="Take it.")
     ids = {
+        "case_id": case_id, "file_id": file_id, "line_id": row["line_id"],
         "listing_id": listing.id, "article_id": article.id, "batch_id": batch.id,
         "user_id": member.user(), "key_id": key.id,
         "order_id": row["order_id"], "group_id": bought.json()["order"]["id"], "entitlement_id": row["id"],

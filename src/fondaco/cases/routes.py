@@ -25,10 +25,12 @@ States = Annotated[
     list[State] | None, QueryParameter(name="state", description="Only cases in one of these states.")
 ]
 Words = Annotated[str, Meta(min_length=3, max_length=4000)]
-Version = Annotated[
-    int | None,
-    Meta(ge=1, le=2**31 - 1, description="The case's `version` as you saw it; refused if it moved."),
-]
+Version = (
+    Annotated[
+        int, Meta(ge=1, le=2**31 - 1, description="The case's `version` as you saw it; refused if it moved.")
+    ]
+    | None
+)
 Amount = Annotated[int, Meta(ge=0, le=10**12, description="Minor units.")]
 
 
