@@ -10,6 +10,7 @@ import pytest
 import stripe
 
 from fondaco_sandbox.store import Store
+from fondaco_sandbox.views import INDEXED
 from tests.sandbox.conftest import KEY, intent_params
 from tests.sandbox.test_transfers import fund, seller, send
 from tests.support.sandbox import RunningSandbox
@@ -84,10 +85,21 @@ def test_a_page_is_read_along_an_index(tmp_path: Path, asked: str) -> None:
     assert len(plan) == 1 and "USING INDEX objects_created" in plan[0]
 
 
-def test_a_group_is_found_by_an_index(tmp_path: Path) -> None:
-    asked = "select 1 from objects where kind = ? and json_extract(body, '$.transfer_group') = ?"
-    plan = plan_of(tmp_path, asked)
-    assert "objects_group" in plan[0]
+@pytest.mark.parametrize(
+    ("field", "index"),
+    [
+        ("transfer_group", "objects_group"),
+        ("source", "objects_of_source"),
+        ("payment_intent", "objects_of_intent"),
+        ("charge", "objects_of_charge"),
+        ("customer", "objects_of_customer"),
+    ],
+)
+def test_the_few_of_a_field_are_found_by_its_index(tmp_path: Path, field: str, index: str) -> None:
+    assert field in INDEXED
+    asked = f"select 1 from objects where kind = ? and json_extract(body, '$.{field}') = ?"
+    plan = plan_of(tmp_path, f"{asked} and (+created, seq) < (?, ?) order by +created desc, seq desc limit 3")
+    assert index in plan[0]
 
 
 def test_a_report_has_every_movement_but_payouts(api: stripe.StripeClient, sandbox: RunningSandbox) -> None:
