@@ -42,6 +42,7 @@ CALLABLE = {
     "payouts.intend",
     "payouts.note_reversal",
     "payouts.run_step",
+    "wallets.stand",
 }
 DEFINERS = """
 SELECT n.nspname || '.' || p.proname AS name, p.proconfig,

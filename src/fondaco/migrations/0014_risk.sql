@@ -1,3 +1,147 @@
--- Signals, rules, tiers.
+-- Signals, decisions, tiers.
 CREATE SCHEMA risk;
 GRANT USAGE ON SCHEMA risk TO fondaco_app;
+
+CREATE TABLE risk.signal (
+  id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  party text NOT NULL CHECK (party ~ '^(user|seller):[0-9a-f-]{36}$'),
+  kind  text NOT NULL CHECK (kind ~ '^[a-z_]+[.][a-z_]+$'),
+  ref   text NOT NULL,                                 -- what it is about: the same fact counts once
+  at    timestamptz NOT NULL DEFAULT now(),
+  data  jsonb NOT NULL DEFAULT '{}',
+  UNIQUE (party, kind, ref)
+);
+CREATE INDEX signal_newest ON risk.signal (id DESC);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON risk.signal
+  FOR EACH STATEMENT EXECUTE FUNCTION core.deny();
+ALTER TABLE risk.signal ENABLE ALWAYS TRIGGER append_only;
+
+CREATE TABLE risk.decision (
+  id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  party   text NOT NULL,
+  at      timestamptz NOT NULL DEFAULT now(),
+  actor   text NOT NULL,                               -- 'rules', 'user:<id>' of staff
+  before  text NOT NULL,
+  after   text NOT NULL,
+  since   timestamptz NOT NULL,                        -- how long they had been in `before`
+  score   bigint NOT NULL,                             -- thousandths of a point
+  rules   text NOT NULL,
+  signals bigint[] NOT NULL,                           -- all that was known
+  reasons text[] NOT NULL,
+  note    text NOT NULL DEFAULT '',
+  CHECK (before <> after)
+);
+CREATE INDEX decision_party ON risk.decision (party, id DESC);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON risk.decision
+  FOR EACH STATEMENT EXECUTE FUNCTION core.deny();
+ALTER TABLE risk.decision ENABLE ALWAYS TRIGGER append_only;
+
+-- Who is anything but NORMAL without a past has a row.
+CREATE TABLE risk.standing (
+  party       text PRIMARY KEY CHECK (party ~ '^(user|seller):[0-9a-f-]{36}$'),
+  user_id     uuid GENERATED ALWAYS AS (CASE WHEN party LIKE 'user:%' THEN substr(party, 6)::uuid END) STORED,
+  seller_id   uuid GENERATED ALWAYS AS (CASE WHEN party LIKE 'seller:%' THEN substr(party, 8)::uuid END) STORED,
+  tier        text NOT NULL,
+  score       bigint NOT NULL DEFAULT 0,
+  rules       text NOT NULL,
+  since       timestamptz NOT NULL DEFAULT now(),
+  reasons     text[] NOT NULL DEFAULT '{}',
+  decision_id bigint REFERENCES risk.decision,
+  looked_at   timestamptz NOT NULL DEFAULT now()
+);
+CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF tier ON risk.standing
+  FOR EACH ROW EXECUTE FUNCTION core.guard_state('risk_tier', 'tier');
+CREATE UNIQUE INDEX standing_user ON risk.standing (user_id) WHERE user_id IS NOT NULL;
+CREATE UNIQUE INDEX standing_seller ON risk.standing (seller_id) WHERE seller_id IS NOT NULL;
+CREATE INDEX standing_raised ON risk.standing (tier, score DESC) WHERE tier <> 'NORMAL';
+
+CREATE TABLE risk.appeal (
+  id          uuid PRIMARY KEY,
+  party       text NOT NULL,
+  decision_id bigint NOT NULL REFERENCES risk.decision,
+  made_by     uuid NOT NULL REFERENCES identity.users,
+  text        text NOT NULL CHECK (length(text) BETWEEN 1 AND 5000),
+  state       text NOT NULL,
+  answer      text,
+  decided_by  uuid REFERENCES identity.users,
+  made_at     timestamptz NOT NULL DEFAULT now(),
+  decided_at  timestamptz,
+  CHECK ((state = 'OPEN') = (decided_at IS NULL))
+);
+CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON risk.appeal
+  FOR EACH ROW EXECUTE FUNCTION core.guard_state('risk_appeal', 'state');
+CREATE UNIQUE INDEX appeal_one ON risk.appeal (party) WHERE state = 'OPEN';
+CREATE INDEX appeal_newest ON risk.appeal (made_at DESC, id DESC);
+
+-- Addresses and cards nobody may use, until when and why.
+CREATE TABLE risk.blocked (
+  kind     text NOT NULL CHECK (kind IN ('domain', 'card')),
+  value    text NOT NULL,
+  reason   text NOT NULL,
+  until    timestamptz,
+  added_by uuid REFERENCES identity.users,
+  added_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (kind, value)
+);
+
+-- What each tier forbids; the same as ENFORCEMENT in the code.
+CREATE TABLE risk.enforcement (
+  side                 text NOT NULL CHECK (side IN ('user', 'seller')),
+  tier                 text NOT NULL,
+  hidden               boolean NOT NULL,
+  maturity_days        int NOT NULL,
+  reserve_bps          int NOT NULL,
+  payouts              boolean NOT NULL,
+  quarantine           boolean NOT NULL,
+  buys                 boolean NOT NULL,
+  units_per_day        int,
+  open_cases           int,
+  reveal_after_minutes int NOT NULL,
+  source_only          boolean NOT NULL,
+  PRIMARY KEY (side, tier)
+);
+INSERT INTO risk.enforcement VALUES
+  ('user', 'NORMAL', false, 0, 0, true, false, true, NULL, NULL, 0, false),
+  ('user', 'WARNING', false, 0, 0, true, false, true, 20, NULL, 0, false),
+  ('user', 'AT_RISK', false, 0, 0, true, false, true, 5, 1, 60, false),
+  ('user', 'RESTRICTED', false, 0, 0, true, false, false, NULL, 1, 60, true),
+  ('user', 'BANNED', false, 0, 0, true, false, false, NULL, 0, 60, true),
+  ('seller', 'NORMAL', false, 0, 0, true, false, true, NULL, NULL, 0, false),
+  ('seller', 'WARNING', false, 7, 500, true, false, true, NULL, NULL, 0, false),
+  ('seller', 'AT_RISK', false, 14, 2000, true, true, true, NULL, NULL, 0, false),
+  ('seller', 'RESTRICTED', true, 14, 2000, false, true, true, NULL, NULL, 0, false),
+  ('seller', 'BANNED', true, 14, 2000, false, true, true, NULL, NULL, 0, false);
+
+GRANT SELECT, INSERT ON risk.signal, risk.decision TO fondaco_app;
+GRANT SELECT, INSERT, UPDATE ON risk.standing, risk.appeal TO fondaco_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON risk.blocked TO fondaco_app;
+GRANT SELECT ON risk.enforcement TO fondaco_app;
+SELECT core.wall('risk.signal', '', '');
+SELECT core.wall('risk.decision', '', '');
+SELECT core.wall('risk.standing', 'user_id', 'seller_id');
+SELECT core.wall('risk.appeal', 'made_by', '');
+SELECT core.wall('risk.blocked', '', '');
+
+INSERT INTO core.edge (machine, source, target) VALUES
+  ('risk_appeal', '', 'OPEN'),
+  ('risk_appeal', 'OPEN', 'GRANTED'),
+  ('risk_appeal', 'OPEN', 'REFUSED'),
+  ('risk_tier', '', 'AT_RISK'),
+  ('risk_tier', '', 'BANNED'),
+  ('risk_tier', '', 'NORMAL'),
+  ('risk_tier', '', 'RESTRICTED'),
+  ('risk_tier', '', 'WARNING'),
+  ('risk_tier', 'AT_RISK', 'BANNED'),
+  ('risk_tier', 'AT_RISK', 'RESTRICTED'),
+  ('risk_tier', 'AT_RISK', 'WARNING'),
+  ('risk_tier', 'BANNED', 'RESTRICTED'),
+  ('risk_tier', 'NORMAL', 'AT_RISK'),
+  ('risk_tier', 'NORMAL', 'BANNED'),
+  ('risk_tier', 'NORMAL', 'RESTRICTED'),
+  ('risk_tier', 'NORMAL', 'WARNING'),
+  ('risk_tier', 'RESTRICTED', 'AT_RISK'),
+  ('risk_tier', 'RESTRICTED', 'BANNED'),
+  ('risk_tier', 'WARNING', 'AT_RISK'),
+  ('risk_tier', 'WARNING', 'BANNED'),
+  ('risk_tier', 'WARNING', 'NORMAL'),
+  ('risk_tier', 'WARNING', 'RESTRICTED');

@@ -7,7 +7,7 @@ nothing.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 
 BAN_AT = 120
@@ -198,3 +198,24 @@ def judge(rules: Rules, facts: Iterable[Fact], day: date) -> Verdict:
             tier = max(tier, name, key=ORDER.index)
     counted.sort(key=lambda c: (-abs(c.milli), c.fact.id))
     return Verdict(rules.version, day, score, tier, tuple(counted))
+
+
+def decide(rules: Rules, facts: Iterable[Fact], tier: Tier, since: date, day: date) -> tuple[Tier, Verdict]:
+    """The tier after that day, of somebody who is in `tier` since the day `since`; and what decided it.
+
+    Up at once, as far as the verdict says; down one step when the score stayed below the step's `leave` for
+    its `days` and the verdict asks for less. Nobody leaves BANNED by rules.
+    """
+    known = [fact for fact in facts if fact.day <= day]
+    verdict = judge(rules, known, day)
+    if tier is Tier.BANNED or verdict.tier is tier:
+        return tier, verdict
+    if ORDER.index(verdict.tier) > ORDER.index(tier):
+        return verdict.tier, verdict
+    step = rules.steps[tier]
+    if (day - since).days < step.days:
+        return tier, verdict
+    past = (judge(rules, known, day - timedelta(days=i)) for i in range(step.days))
+    if all(one.score < step.leave * MILLI for one in past):
+        return ORDER[ORDER.index(tier) - 1], verdict
+    return tier, verdict

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 
 from fondaco.core.checking import snapshot
+from fondaco.core.clock import now
 from fondaco.core.db import Connection, Database, Record
 from fondaco.core.money import Money
 
@@ -85,7 +86,7 @@ async def _opened(conn: Connection) -> Iterable[str]:
     """Beancount wants each account opened before it is used."""
     first = await conn.fetchval("SELECT min(posted_at) FROM ledger.journal")
     rows = await conn.fetch("SELECT kind, owner, currency FROM ledger.account ORDER BY kind, owner, currency")
-    day = _day(first or datetime.now(UTC))
+    day = _day(first or now())
     return [f"{day} open {account_name(r['kind'], r['owner'])} {r['currency']}\n" for r in rows]
 
 

@@ -1,0 +1,24 @@
+"""What the clock brings: decisions about those with new signals, and about those whose points fade."""
+
+from collections.abc import Awaitable, Callable
+
+from fondaco.core.db import Database
+from fondaco.core.web import Parts
+from fondaco.risk.actions import look_at_new, look_at_raised
+
+
+async def decide_new(parts: Parts) -> None:
+    """Decide about everybody with a new signal."""
+    while await look_at_new(parts.get(Database)):
+        pass
+
+
+async def decide_raised(parts: Parts) -> None:
+    """Decide again about everybody whose points may have faded."""
+    await look_at_raised(parts.get(Database))
+
+
+periodic: list[tuple[str, float, Callable[[Parts], Awaitable[object]]]] = [
+    ("risk.decide_new", 2.0, decide_new),
+    ("risk.decide_raised", 6 * 3600.0, decide_raised),
+]

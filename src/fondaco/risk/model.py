@@ -1,0 +1,110 @@
+"""Risk: the machine of tiers, rows, and what can be refused."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from fondaco.core.machine import Machine, Move
+from fondaco.core.problem import Problem
+
+RISK_TIER = Machine(
+    "risk_tier",
+    born=("NORMAL", "WARNING", "AT_RISK", "RESTRICTED", "BANNED"),
+    ends=("NORMAL", "BANNED"),
+    moves=(
+        Move("NORMAL", "WARNING", "rules, admin", "20 points and more"),
+        Move("NORMAL", "AT_RISK", "rules, admin", "40 points and more, or one hard signal"),
+        Move("NORMAL", "RESTRICTED", "rules, admin", "70 points and more"),
+        Move("NORMAL", "BANNED", "two admins", "never by rules"),
+        Move("WARNING", "AT_RISK", "rules, admin", "40 points and more, or one hard signal"),
+        Move("WARNING", "RESTRICTED", "rules, admin", "70 points and more"),
+        Move("WARNING", "BANNED", "two admins", "never by rules"),
+        Move("WARNING", "NORMAL", "rules, admin", "below 10 points for 14 days"),
+        Move("AT_RISK", "RESTRICTED", "rules, admin", "70 points and more"),
+        Move("AT_RISK", "BANNED", "two admins", "never by rules"),
+        Move("AT_RISK", "WARNING", "rules, admin", "below 30 points for 14 days"),
+        Move("RESTRICTED", "AT_RISK", "rules, admin", "below 50 points for 30 days"),
+        Move("RESTRICTED", "BANNED", "two admins", "never by rules"),
+        Move("BANNED", "RESTRICTED", "two admins", "never by rules"),
+    ),
+)
+
+APPEAL = Machine(
+    "risk_appeal",
+    born=("OPEN",),
+    ends=("GRANTED", "REFUSED"),
+    moves=(
+        Move("OPEN", "GRANTED", "admin", "the tier was lowered"),
+        Move("OPEN", "REFUSED", "ops, admin", "it stays, with a reason"),
+    ),
+)
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded fact about a buyer or a store. It is never changed."""
+
+    id: int
+    party: str
+    kind: str
+    ref: str
+    at: datetime
+    data: dict[str, Any]
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where somebody stands. `score` in thousandths of a point."""
+
+    party: str
+    tier: str
+    score: int
+    rules: Annotated[str, Meta(description="The version of the rules that decided.")]
+    since: datetime
+    reasons: list[str]
+    decision_id: int | None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a tier, with all it was decided on: it can be replayed for ever."""
+
+    id: int
+    party: str
+    at: datetime
+    actor: str
+    before: str
+    after: str
+    score: int
+    rules: str
+    since: datetime
+    signals: list[int]
+    reasons: list[str]
+    note: str
+
+
+class Appeal(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody's word against a decision about them."""
+
+    id: UUID
+    party: str
+    decision_id: int
+    text: str
+    state: str
+    answer: str | None
+    made_at: datetime
+    decided_at: datetime | None
+
+
+class AppealOpen(Problem):
+    """Your appeal against this decision is being looked at already."""
+
+    status = 409
+    code = "appeal_open"
+
+
+class TierForbids(Problem):
+    """Your account's standing does not allow this now. Your standing page says why and what you can do."""
+
+    status = 403
+    code = "tier_forbids"
