@@ -12,6 +12,7 @@ from fondaco.audit import record
 from fondaco.checks.cases import CASES
 from fondaco.checks.goods import DELIVERY, STOCK
 from fondaco.checks.ground import AUDIT, EVENTS_OF_CHANGES, GUARDS, QUEUE, STATES, check_blocks, key_checks
+from fondaco.checks.money_out import MONEY_OUT, held_too_long
 from fondaco.checks.payments import EVENTS, MIRRORS, PAYMENTS, other_mode
 from fondaco.checks.refunds import REFUNDS
 from fondaco.core.checking import MOST, Check, Fault, Findings, Progress, run_checks, snapshot
@@ -29,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     *REFUNDS,
     *CASES,
     *PAYMENTS,
+    *MONEY_OUT,
     *EVENTS,
     *QUEUE,
     *AUDIT,
@@ -53,7 +55,9 @@ async def examine(db: Database, settings: Settings, findings: Findings, *, secon
     async with snapshot(db, seconds=seconds) as conn:
         await ledger.examine(conn, findings)
     async with snapshot(db, seconds=seconds) as conn:
-        await run_checks(conn, (*CHECKS, other_mode(settings), *await key_checks(conn)), findings)
+        await run_checks(
+            conn, (*CHECKS, other_mode(settings), *held_too_long(settings), *await key_checks(conn)), findings
+        )
         await check_blocks(conn, settings, findings)
 
 

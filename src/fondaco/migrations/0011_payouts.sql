@@ -3,11 +3,6 @@ DROP INDEX orders.order_line_maturing;
 CREATE INDEX order_line_maturing ON orders.order_line (matures_at) WHERE escrow_state IN ('RELEASED', 'SPLIT') AND matured_at IS NULL;
 CREATE INDEX order_line_pending ON orders.order_line (seller_id, currency) WHERE escrow_state IN ('RELEASED', 'SPLIT') AND matured_at IS NULL;
 
--- What a seller has of a released line.
-CREATE FUNCTION orders.seller_part(l orders.order_line) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-  SELECT greatest(0, l.total - l.refunded - l.commission - l.tax)
-$$;
-
 -- Maturity: released money becomes payable, less what is kept back from this seller for a while. One journal per
 -- seller and currency for up to p_limit lines. Refunds may have taken some of what was pending.
 CREATE OR REPLACE FUNCTION orders.mature_due(p_limit int) RETURNS int
@@ -49,7 +44,6 @@ BEGIN
   END LOOP;
   RETURN lines;
 END $$;
-REVOKE ALL ON FUNCTION orders.seller_part FROM PUBLIC;
 
 CREATE SCHEMA payouts;
 GRANT USAGE ON SCHEMA payouts TO fondaco_app;
@@ -116,6 +110,7 @@ CREATE INDEX payout_seller ON payouts.payout (seller_id, created_at DESC, id DES
 CREATE INDEX payout_newest ON payouts.payout (created_at DESC, id DESC);
 CREATE INDEX payout_open ON payouts.payout (created_at) WHERE state IN ('CREATED', 'HELD', 'SENDING', 'UNKNOWN');
 CREATE INDEX payout_at_bank ON payouts.payout (destination, sent_at) WHERE state IN ('SENT', 'PAID', 'BANK_FAILED');
+CREATE INDEX payout_twice ON payouts.payout (id) WHERE second_id IS NOT NULL;
 CREATE INDEX payout_date ON payouts.payout (batch_date, state);
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON payouts.payout
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('payout', 'state');

@@ -64,6 +64,7 @@ CREATE INDEX payout_seller ON payouts.payout (seller_id, created_at DESC, id DES
 CREATE INDEX payout_newest ON payouts.payout (created_at DESC, id DESC);
 CREATE INDEX payout_open ON payouts.payout (created_at) WHERE state IN ('CREATED', 'HELD', 'SENDING', 'UNKNOWN');
 CREATE INDEX payout_at_bank ON payouts.payout (destination, sent_at) WHERE state IN ('SENT', 'PAID', 'BANK_FAILED');
+CREATE INDEX payout_twice ON payouts.payout (id) WHERE second_id IS NOT NULL;
 CREATE INDEX payout_date ON payouts.payout (batch_date, state);
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON payouts.payout
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('payout', 'state');
