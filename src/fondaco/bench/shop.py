@@ -24,7 +24,7 @@ from fondaco.bench.processes import cpu_ticks, micros
 from fondaco.bench.report import Result, Table, median, ms, percentile, ratio
 from fondaco.bench.stack import Stack
 from fondaco.catalog import BrowseQuery
-from fondaco.core.db import Database
+from fondaco.core.db import PUBLIC, Database
 from fondaco.core.pagination import Cursors
 
 CLIENTS = 16
@@ -215,10 +215,11 @@ async def _depths(db: Database, stack: Stack, options: Options, result: Result) 
 
 async def _deep(db: Database, cursors: Cursors, sort: str) -> tuple[int, str]:
     """How many listings come before the page after DEEP pages, or before the last, and its cursor."""
-    passed, cursor = 0, ""
-    while passed < DEEP * PAGE:
-        page = await catalog.shelf(db, cursors, BrowseQuery(sort=sort, limit=PAGE * 2, cursor=cursor or None))
-        if not page.next:
-            break
-        passed, cursor = passed + len(page.items), page.next
-    return passed, cursor
+    there: int = await db.fetchval(PUBLIC, "SELECT count(*) FROM catalog.in_order")
+    passed = min(DEEP * PAGE, (there - 1) // PAGE * PAGE)
+    start = catalog.SORTS[sort].start(cursors, None, [])
+    around = await db.fetch(
+        PUBLIC,
+        f"SELECT l.* FROM catalog.in_order l ORDER BY {start.order} OFFSET {max(passed - 1, 0)} LIMIT 2",
+    )
+    return passed, start.page(around, 1, lambda row: row).next or ""

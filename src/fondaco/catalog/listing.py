@@ -4,7 +4,7 @@ Many are read in one trip: pages asked for in the same moment share it (`catalog
 """
 
 from fondaco.catalog.model import LOW_STOCK, Card, ListingPage
-from fondaco.catalog.shop import COLUMNS, FROM, LEFT, WITH_NAMES, card
+from fondaco.catalog.shop import COLUMNS, FROM, LEFT, ON_SALE, WITH_NAMES, card
 from fondaco.core.db import PUBLIC, Database, Record
 from fondaco.core.ids import parse_uuid
 from fondaco.core.problem import NotFound
@@ -64,14 +64,17 @@ async def _hidden_page(db: Database, key: str, viewer: Viewer) -> ListingPage:
 
 async def beside(db: Database, category: str, platform: str, limit: int) -> list[Card]:
     """What a shelf shows beside a listing of this platform: one listing of each product, those of the same
-    platform first, the best sold of the shelf's newest 200."""
+    platform first, the best sold of the shelf's newest 150. Products are looked up for the best 30."""
     rows = await db.fetch(
         PUBLIC,
-        f"""WITH near AS MATERIALIZED (SELECT l.id, l.variant_id, l.platform, l.sold FROM catalog.in_order l
-              WHERE l.in_stock AND l.category = $1 ORDER BY l.published_at DESC, l.id DESC LIMIT 200),
-            one AS (SELECT DISTINCT ON (v.product_id) near.id, near.platform, near.sold FROM near
-              JOIN catalog.variant v ON v.id = near.variant_id
-              ORDER BY v.product_id, near.sold DESC, near.id),
+        f"""WITH near AS MATERIALIZED (SELECT l.id, l.variant_id, l.platform, l.sold {ON_SALE}
+              WHERE l.in_stock AND l.category = $1 ORDER BY l.published_at DESC, l.id DESC LIMIT 150),
+            best AS MATERIALIZED (SELECT * FROM
+                (SELECT DISTINCT ON (variant_id) * FROM near ORDER BY variant_id, sold DESC, id) each
+              ORDER BY (platform = $2) DESC, sold DESC, id LIMIT 30),
+            one AS (SELECT DISTINCT ON (v.product_id) best.* FROM best
+              JOIN catalog.variant v ON v.id = best.variant_id
+              ORDER BY v.product_id, (best.platform = $2) DESC, best.sold DESC, best.id),
             shown AS MATERIALIZED (SELECT id FROM one ORDER BY (platform = $2) DESC, sold DESC, id LIMIT $3)
             SELECT {COLUMNS}, s.available {FROM} JOIN shown ON shown.id = l.id {LEFT}
             ORDER BY (l.platform = $2) DESC, l.sold DESC, l.id""",

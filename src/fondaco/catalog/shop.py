@@ -10,9 +10,9 @@ from fondaco.catalog.wanted import SORTS, BrowseQuery, Where
 from fondaco.core.db import PUBLIC, Connection, Database, Record
 from fondaco.core.pagination import Cursors, Page
 
-_ON_SALE = "FROM catalog.on_sale l"
+ON_SALE = "FROM catalog.on_sale l"
 WITH_NAMES = "JOIN catalog.variant v ON v.id = l.variant_id JOIN catalog.category c ON c.slug = l.category"
-FROM = f"{_ON_SALE} {WITH_NAMES}"
+FROM = f"{ON_SALE} {WITH_NAMES}"
 COLUMNS = """l.id, l.slug, v.product_id, l.title, l.summary, l.category, c.name AS category_name,
   l.platform, l.region, l.edition, l.price, l.currency, l.price_version, l.cover,
   l.max_per_order, l.published_at, l.kind, l.sold, l.state, l.seller_id, l.seller_slug, l.seller_name"""
@@ -95,7 +95,7 @@ async def newest_slugs(db: Database, limit: int) -> list[str]:
     """Addresses of the newest listings on sale, for search engines."""
     rows = await db.fetch(
         PUBLIC,
-        f"""SELECT l.slug {_ON_SALE}
+        f"""SELECT l.slug {ON_SALE}
            ORDER BY l.published_at DESC, l.id DESC LIMIT $1""",
         limit,
     )
