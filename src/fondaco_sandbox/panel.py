@@ -1,17 +1,15 @@
 """The panel at /: what was paid, what was told, and the switches."""
 
-import json
 import sqlite3
-from datetime import UTC, datetime
 
-from fondaco_sandbox import money
+from fondaco_sandbox import money, panel_money
 from fondaco_sandbox.box import Sandbox
 from fondaco_sandbox.faults import COUNTED, RATES
 from fondaco_sandbox.html import document, table, text
+from fondaco_sandbox.panel_parts import button, moment, recent, state
 from fondaco_sandbox.store import Obj
 from fondaco_sandbox.web import Response
 
-_SHOWN = 50
 _LABELS = {
     "duplicate": "Deliver twice (%)",
     "drop": "Never deliver (%)",
@@ -29,8 +27,6 @@ _LABELS = {
     "refund_pends": "Refunds pending first",
     "refund_fails": "Refunds that fail later",
 }
-_GOOD = ("complete", "succeeded", "delivered", "available")
-_BAD = ("failed", "expired", "canceled", "dropped", "lost")
 
 
 def panel(box: Sandbox) -> Response:
@@ -42,7 +38,7 @@ def panel(box: Sandbox) -> Response:
             _faults(box),
             _sessions(box),
             _intents(box),
-            _refunds(box),
+            *panel_money.sections(box),
             _events(box),
             _reset(),
             "</main></body>",
@@ -51,27 +47,13 @@ def panel(box: Sandbox) -> Response:
     return document("Stripe sandbox", body)
 
 
-def _moment(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _state(word: str) -> str:
-    mark = "good" if word in _GOOD else "bad" if word in _BAD else "wait"
-    return f'<span class="state {mark}">{text(word)}</span>'
-
-
-def _recent(box: Sandbox, kind: str) -> list[Obj]:
-    sql = "select body from objects where kind = ? order by seq desc limit ?"
-    return [json.loads(row["body"]) for row in box.store.db.execute(sql, (kind, _SHOWN))]
-
-
 def _clock(box: Sandbox) -> str:
     buttons = "".join(
         f'<button type="submit" name="advance" value="{seconds}">{label}</button>'
         for label, seconds in (("+10 s", 10), ("+1 hour", 3600), ("+1 day", 86_400), ("+10 days", 864_000))
     )
     return (
-        f"<section><h2>Clock</h2><p>It is {_moment(box.now())} UTC here, "
+        f"<section><h2>Clock</h2><p>It is {moment(box.now())} UTC here, "
         f"{box.clock.offset_ms // 1000:,} s ahead of real time.</p>"
         f'<form method="post" action="/sandbox/clock" class="inline">{buttons}</form></section>'
     )
@@ -97,14 +79,14 @@ def _faults(box: Sandbox) -> str:
 
 def _sessions(box: Sandbox) -> str:
     rows: list[list[str]] = []
-    for each in _recent(box, "checkout.session"):
+    for each in recent(box, "checkout.session"):
         link = f'<a href="{text(each["url"])}">Pay</a>' if each["url"] else ""
         rows.append(
             [
-                _moment(each["created"]),
+                moment(each["created"]),
                 text(each["id"][:24] + "…"),
                 text(money.shown(each["amount_total"], each["currency"])),
-                _state(each["status"]),
+                state(each["status"]),
                 text(each["payment_status"]),
                 text(each["client_reference_id"] or ""),
                 link,
@@ -117,16 +99,17 @@ def _sessions(box: Sandbox) -> str:
 def _intents(box: Sandbox) -> str:
     rows = [
         [
-            _moment(each["created"]),
+            moment(each["created"]),
             text(each["id"]),
             text(money.shown(each["amount"], each["currency"])),
-            _state(each["status"]),
+            state(each["status"]),
             text(error_of(each)),
             text(each["latest_charge"] or ""),
+            panel_money.trouble(each),
         ]
-        for each in _recent(box, "payment_intent")
+        for each in recent(box, "payment_intent")
     ]
-    heads = ["Created (UTC)", "PaymentIntent", "Amount", "State", "Last error", "Charge"]
+    heads = ["Created (UTC)", "PaymentIntent", "Amount", "State", "Last error", "Charge", "The bank"]
     return table("Payments", heads, rows, "Nothing was paid yet.")
 
 
@@ -136,37 +119,18 @@ def error_of(intent: Obj) -> str:
     return error.get("message", "")
 
 
-def _refunds(box: Sandbox) -> str:
-    rows = [
-        [
-            _moment(each["created"]),
-            text(each["id"]),
-            text(money.shown(each["amount"], each["currency"])),
-            _state(each["status"]),
-            text(each["charge"]),
-        ]
-        for each in [*_recent(box, "refund"), *_recent(box, "dispute")]
-    ]
-    heads = ["Created (UTC)", "Refund or dispute", "Amount", "State", "Charge"]
-    return table("Refunds and disputes", heads, rows, "None.")
-
-
 def _events(box: Sandbox) -> str:
     rows: list[list[str]] = []
-    for each in _recent(box, "event"):
+    for each in recent(box, "event"):
         sql = "select manner, state, attempts, last_answer from deliveries where event = ? order by seq"
         told = [
-            f'<span class="told">{_state(row["state"])} {_told(row)}</span>'
+            f'<span class="told">{state(row["state"])} {_told(row)}</span>'
             for row in box.store.db.execute(sql, (each["id"],))
         ]
-        again = (
-            f'<form method="post" action="/sandbox/events/{text(each["id"])}/resend">'
-            '<input type="hidden" name="again" value="1">'
-            f'<button type="submit" aria-label="Send {text(each["type"])} again">Send again</button></form>'
-        )
+        again = button(f"events/{each['id']}/resend", "Send again", f"Send {each['type']} again")
         rows.append(
             [
-                _moment(each["created"]),
+                moment(each["created"]),
                 text(each["type"]),
                 text(each["id"]),
                 "".join(told) or "nobody asked",

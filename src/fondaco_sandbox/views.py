@@ -147,6 +147,8 @@ class Query:
     """Conditions of a list in SQL. Lists run along the index of `created`: any page costs the same."""
 
     def __init__(self, kind: str) -> None:
+        self.few = False
+        """Whether a condition with an index of its own leaves only few objects."""
         self.parts = ["kind = ?"]
         self.values: list[Any] = [kind]
 
@@ -174,7 +176,7 @@ def page(call: Call, kind: str, url: str, filters: dict[str, str], query: Query 
     cursor = next((name for name in ("ending_before", "starting_after") if name in params), None)
     # A plus keeps SQLite from reading along the index of `created`: where another one finds the few objects
     # that are wanted, and for limits beside a cursor, which says where to read on.
-    few = any(path in INDEXED for param, path in filters.items() if param in params)
+    few = query.few or any(path in INDEXED for param, path in filters.items() if param in params)
     column = "+created" if few else "created"
     if "created" in params:
         query.between("+created" if cursor else column, params["created"])

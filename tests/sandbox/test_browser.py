@@ -13,6 +13,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.sandbox.conftest import session_params
+from tests.sandbox.test_connect import link_to, open_account
+from tests.sandbox.test_transfers import seller
 from tests.support.sandbox import RunningSandbox
 
 CHROMIUM = os.environ.get("FONDACO_CHROMIUM", "/usr/bin/chromium")
@@ -109,6 +111,36 @@ def test_cancel_leads_back(api: stripe.StripeClient, page: Page, shop: str) -> N
     page.wait_for_url(f"{shop}/cart")
 
 
+def test_a_seller_is_onboarded(api: stripe.StripeClient, page: Page, shop: str) -> None:
+    account = open_account(api)
+    page.goto(link_to(api, account.id, shop + "/back"))
+    page.get_by_label("First name").fill("Ada")
+    page.get_by_label("Last name").fill("Test")
+    page.get_by_label("Date of birth").fill("1990-01-31")
+    page.get_by_label("Bank account").fill("000123456789")
+    page.get_by_label("I accept the terms").check()
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(shop + "/back")
+    assert api.v1.accounts.retrieve(account.id).payouts_enabled is True
+
+
+def test_panel_plays_the_bank(
+    api: stripe.StripeClient, sandbox: RunningSandbox, page: Page, shop: str
+) -> None:
+    account = open_account(api)
+    sandbox.pay(open_session(api, shop).id)
+    page.goto(sandbox.url)
+    page.get_by_role("button", name="Everything in order").click()
+    assert api.v1.accounts.retrieve(account.id).payouts_enabled is True
+    page.get_by_role("button", name="Dispute pi_").click()
+    dispute = api.v1.disputes.list().data[0]
+    assert dispute.status == "needs_response"
+    page.get_by_role("button", name=f"won: {dispute.id}").click()
+    assert api.v1.disputes.retrieve(dispute.id).status == "won"
+    page.get_by_role("button", name="Make all pending money").click()
+    assert api.v1.balance.retrieve().pending[0].amount == 0
+
+
 def test_panel_moves_the_clock_and_resets(
     api: stripe.StripeClient, sandbox: RunningSandbox, page: Page, shop: str
 ) -> None:
@@ -130,7 +162,12 @@ def test_pages_are_accessible_and_fit_a_phone(
     waiting = open_session(api, shop)
     bank = sandbox.url + "/c/authenticate/" + sandbox.pay(waiting.id, "4000002500003155")["payment_intent"]
     page = chromium.new_page(viewport={"width": 375, "height": 800})
-    for address in (str(session.url), bank, sandbox.url + "/", sandbox.url + "/c/pay/none"):
+    account = seller(api, sandbox)
+    paid = sandbox.pay(open_session(api, shop).id)["payment_intent"]
+    sandbox.post(f"/sandbox/charges/{paid}/warn")
+    sandbox.post(f"/sandbox/charges/{paid}/dispute", amount=100)
+    desk = link_to(api, account)
+    for address in (str(session.url), bank, desk, sandbox.url + "/", sandbox.url + "/c/pay/none"):
         page.goto(address)
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()

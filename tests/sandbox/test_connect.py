@@ -26,9 +26,9 @@ def open_account(api: stripe.StripeClient, **more: object) -> stripe.Account:
     return api.v1.accounts.create({**EXPRESS, "country": "DE", "email": "seller@example.com", **more})  # type: ignore[arg-type]
 
 
-def link_to(api: stripe.StripeClient, account: str) -> str:
+def link_to(api: stripe.StripeClient, account: str, back: str = BACK) -> str:
     return api.v1.account_links.create(
-        {"account": account, "type": "account_onboarding", "return_url": BACK, "refresh_url": BACK + "/again"}
+        {"account": account, "type": "account_onboarding", "return_url": back, "refresh_url": back + "/again"}
     ).url
 
 

@@ -44,6 +44,7 @@ def list_balance_transactions(call: Call) -> Obj:
                 "payout",
             )
         query.add("json_extract(hidden, '$.payout') = ?", call.params["payout"])
+        query.few = True
     filters = {name: name for name in ("currency", "source", "type")}
     return page(call, "balance_transaction", "/v1/balance_transactions", filters, query)
 
