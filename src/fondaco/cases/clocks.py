@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from fondaco import risk
 from fondaco.cases import settling
 from fondaco.cases.desk import carry_out
 from fondaco.cases.model import REMIND, REVIEW
@@ -67,6 +68,7 @@ async def _one(conn: Connection, case_id: UUID) -> int:
 async def _silent(conn: Connection, case: Record, at: datetime) -> None:
     """The asked party did not answer: a seller loses, of a buyer the case goes on without their answer."""
     if case["asked_party"] == "seller":
+        await risk.signal(conn, f"seller:{case['seller_id']}", "case.silent", f"case:{case['id']}")
         lines = await settling.lines_of(conn, case["id"])
         amounts = {line["line_id"]: line["remaining"] for line in lines}
         await carry_out(conn, case, "BUYER", amounts, to="wallet", party="system", viewer=None)

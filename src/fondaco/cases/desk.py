@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
+from fondaco import risk
 from fondaco.cases import settling
 from fondaco.cases.model import ANSWER, APPEAL, REVIEW, Acting, required, said
 from fondaco.cases.moving import locked, say, step, tell
@@ -145,6 +146,10 @@ async def carry_out(
         "UPDATE cases.offer SET ended_at = now(), ending = 'LAPSED' WHERE case_id = $1 AND ended_at IS NULL",
         case["id"],
     )
+    if outcome == "SELLER":
+        await risk.signal(conn, f"user:{case['buyer_id']}", "case.groundless", f"case:{case['id']}")
+    if outcome == "BUYER":
+        await risk.signal(conn, f"seller:{case['seller_id']}", "case.lost", f"case:{case['id']}")
     await step(
         conn,
         case,

@@ -7,9 +7,10 @@ from uuid import UUID
 
 import asyncpg
 
-from fondaco import orders
+from fondaco import orders, risk
 from fondaco.cases.evidence import snapshot
 from fondaco.cases.model import (
+    OPEN_STATES,
     PICK_UP,
     REASONS,
     WISHES,
@@ -41,7 +42,7 @@ async def open_case(
     """The buyer opens a case about an order of theirs, or about some of its lines; returns the case's id.
 
     Money in escrow is frozen; money released up to `case_days` ago can be disputed too. Raises NotFound,
-    Invalid, CaseOpen, CaseTooLate, CaseNotNow.
+    Invalid, CaseOpen, CaseTooLate, CaseNotNow, risk.TierForbids.
     """
     body = said(text)
     if reason not in REASONS:
@@ -51,7 +52,8 @@ async def open_case(
     window = timedelta(days=settings.case_days)
 
     async def work(conn: Connection) -> UUID:
-        await conn.execute("SELECT pg_advisory_xact_lock(hashtext('cases.order:' || $1))", str(order_id))
+        await conn.execute("SELECT pg_advisory_xact_lock(hashtext('cases.buyer:' || $1))", str(viewer.user()))
+        await _standing(conn, viewer)
         lines = await _lines(conn, viewer, order_id, line_ids)
         snapshot_id = await snapshot(conn, line_ids=[line["id"] for line in lines])
         if held := [line["id"] for line in lines if line["escrow_state"] == "HELD"]:
@@ -65,6 +67,20 @@ async def open_case(
         if "case_line_open" in str(error):
             raise CaseOpen() from error
         raise
+
+
+async def _standing(conn: Connection, viewer: Viewer) -> None:
+    """Raises TierForbids when the buyer has as many open cases as their standing allows."""
+    allowed = risk.limits("user", await risk.tier(conn, f"user:{viewer.user()}")).open_cases
+    if allowed is None:
+        return
+    n = await conn.fetchval(
+        "SELECT count(*) FROM cases.case WHERE buyer_id = $1 AND state = ANY ($2)",
+        viewer.user(),
+        list(OPEN_STATES),
+    )
+    if n >= allowed:
+        raise risk.TierForbids()
 
 
 async def _lines(

@@ -28,7 +28,7 @@ FORMAT = "fondaco evidence pack 1"
 _BOOKS = {"actor", "log", "journals"}  # the house's own
 _HIDDEN: dict[Side, set[str]] = {
     "seller": {"buyer", "ip", "user_agent", *_BOOKS},
-    "buyer": {"commission", "commission_bps", "refunded_commission", *_BOOKS},
+    "buyer": {*_BOOKS},
     "staff": set(),
 }
 
@@ -180,7 +180,11 @@ def _redacted(value: Any, audience: Side) -> Any:
     addresses."""
     if isinstance(value, dict):
         pairs = cast(dict[str, Any], value)
-        return {k: _redacted(v, audience) for k, v in pairs.items() if k not in _HIDDEN[audience]}
+        return {k: _redacted(v, audience) for k, v in pairs.items() if not _hidden(k, audience)}
     if isinstance(value, list):
         return [_redacted(v, audience) for v in cast(list[Any], value)]
     return value
+
+
+def _hidden(name: str, audience: Side) -> bool:
+    return name in _HIDDEN[audience] or audience == "buyer" and "commission" in name

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from fondaco import risk
 from fondaco.cases import settling
 from fondaco.cases.model import REVIEW, Acting, CaseNotNow, may_appeal, required, said
 from fondaco.cases.moving import locked, say, step, tell
@@ -56,6 +57,7 @@ async def withdraw(db: Database, viewer: Viewer, case_id: UUID, *, version: int 
         await settling.thaw(conn, case, viewer.actor)
         await _end_offer(conn, case, "LAPSED")
         await _close(conn, case, "withdrawn", by, outcome="WITHDRAWN")
+        await risk.signal(conn, f"user:{case['buyer_id']}", "case.withdrawn", f"case:{case_id}")
 
     await db.run(SYSTEM, work)
 
