@@ -187,4 +187,4 @@ def _redacted(value: Any, audience: Side) -> Any:
 
 
 def _hidden(name: str, audience: Side) -> bool:
-    return name in _HIDDEN[audience] or audience == "buyer" and "commission" in name
+    return name in _HIDDEN[audience] or (audience == "buyer" and "commission" in name)
