@@ -68,7 +68,8 @@ async def entitlement(db: Database, viewer: Viewer, entitlement_id: UUID) -> Ent
         row = await conn.fetchrow(
             f"""SELECT {_COLUMNS}, o.number AS order_number, i.terms->>'edition' AS edition,
                   i.terms->>'activation' AS activation, i.release_at, i.escrow_state,
-                  e.content_version
+                  e.content_version,
+                  (SELECT n.id FROM delivery.entitlement n WHERE n.replaces = e.id) AS replaced_by
                 {_FROM} JOIN orders.orders o ON o.id = e.order_id WHERE e.buyer_id = $1 AND e.id = $2""",
             viewer.user(),
             entitlement_id,
@@ -97,6 +98,7 @@ async def entitlement(db: Database, viewer: Viewer, entitlement_id: UUID) -> Ent
         release_at=row["release_at"],
         escrow_state=row["escrow_state"],
         reveals=[msgspec.convert(dict(r), Reveal) for r in reveals],
+        replaced_by=row["replaced_by"],
         bought_version=row["content_version"],
         newest_version=newest,
     )

@@ -49,6 +49,7 @@ class EntitlementPage(msgspec.Struct, frozen=True, kw_only=True):
     release_at: datetime | None
     escrow_state: str
     reveals: list[Reveal]
+    replaced_by: Annotated[UUID | None, Meta(description="The key that was given for it, if it was bad.")]
     bought_version: Annotated[int | None, Meta(description="Of an article: the content when it was bought.")]
     newest_version: Annotated[int | None, Meta(description="Of an article: the content now.")]
 

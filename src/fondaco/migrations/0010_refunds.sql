@@ -154,12 +154,14 @@ BEGIN
     LEFT JOIN ledger.account a ON a.kind = 'wallet' AND a.owner = 'user:' || h.buyer
       AND a.currency = h.currency::char(3)
     LEFT JOIN ledger.balance b ON b.account_id = a.id AND b.slot = 0 AND a.id = ANY (p_locked)
+    LEFT JOIN wallets.standing s ON s.user_id = h.buyer AND s.state <> 'OK'
     CROSS JOIN LATERAL (
       SELECT array_agg(ROW(
           w.line_id, w.listing_id, w.quantity, w.seller_id, w.part, w.price,
           w.price * w.quantity * w.bps / 10000, w.kind = 'article', w.price_version, w.low_price, w.max_per_order,
           w.currency,
           CASE
+            WHEN s.user_id IS NOT NULL THEN 'wallet_at_risk'
             WHEN w.state IS DISTINCT FROM 'PUBLISHED' OR w.store <> 'OPEN' THEN 'unavailable'
             WHEN w.kind = 'article' AND NOT EXISTS (SELECT 1 FROM inventory.counted c
                          WHERE c.listing_id = w.listing_id AND c.content_version > 0) THEN 'unavailable'
@@ -608,7 +610,7 @@ BEGIN
     VALUES (p_id, l.id, l.buyer_id, l.seller_id, e.id, p_good, p_why, p_actor);
   PERFORM inventory.refresh_in_stock(e.listing_id);
   PERFORM audit.record('line.replaced', 'order:' || l.order_id, p_actor, jsonb_build_object('line_id', l.id,
-    'buyer_id', l.buyer_id, 'seller_id', l.seller_id, 'entitlement_id', p_good, 'bad_id', e.id, 'why', p_why));
+    'buyer_id', l.buyer_id, 'seller_id', l.seller_id, 'entitlement_id', p_good, 'bad_id', e.id));
   RETURN 'replaced';
 END $$;
 

@@ -15,6 +15,7 @@ from fondaco.notifications.actions import Recipient, queue_mail
 from fondaco.notifications.case_causes import case_turn
 from fondaco.notifications.letters import moment
 from fondaco.notifications.payout_causes import PAYOUT_CAUSES
+from fondaco.notifications.refund_causes import REFUND_CAUSES
 from fondaco.settings import Settings
 from fondaco.vault import Vault
 
@@ -293,4 +294,5 @@ CAUSES: dict[str, Cause] = {
     "batch.closed": _imported,
     "batch.failed": _imported,
     **PAYOUT_CAUSES,
+    **REFUND_CAUSES,
 }

@@ -74,6 +74,22 @@ _IMPORT = {
 }
 _PAID = {"amount": 2500, "currency": "EUR", "at": "21 Nov 2026, 13:53 UTC", "reason": "Sold out meanwhile"}
 
+_GIVEN_BACK = {
+    "order_id": _SOME_ID,
+    "report_id": _SOME_ID,
+    "number": "ORD-7K3Q-9XMA-2D4T",
+    "title": "Northern Lights",
+    "store": "Lagoon Games",
+    "amount": 1999,
+    "currency": "EUR",
+    "reason": "The key does not work",
+    "to_wallet": True,
+    "taken_back": 1,
+    "debt": 0,
+    "until": "24 Nov 2026, 13:53 UTC",
+    "outcome": "replaced",
+}
+
 _APPROVAL = {
     "approval_id": _SOME_ID,
     "words": "Refund 80.00 EUR of ORD-7K3Q-9XMA-2D4T to the buyer's wallet.",
@@ -112,6 +128,18 @@ _PAYOUT = {
 }
 TEMPLATES: dict[str, Template] = {
     "account_exists": Template(1, "9f269384d291878bdd612ba87543ad2681ac2e035d06dd0181388bff32d98536"),
+    "bad_key_answered": Template(
+        1, "bbb035feb91a48bfa98a16bde70b0f41b8952289e9b105627d989e04899bb420", _GIVEN_BACK
+    ),
+    "bad_key_reported": Template(
+        1, "3d2b06dbe248baf65c36f22c3484d66968801187d1169c43938e6a0af2ad8e5e", _GIVEN_BACK
+    ),
+    "line_refunded": Template(
+        1, "48b3bf5f10625ab5ec5ffba36aa2a7e084df125ca5f7cc3486b78ee3e2846dac", _GIVEN_BACK
+    ),
+    "sale_refunded": Template(
+        1, "11e19ee19a9873a8587ccbfd5a2082a43e53c2f6ad79bf60e6eba669f75d9ae3", _GIVEN_BACK
+    ),
     "approval_asked": Template(
         1, "55b65e576d328b98a9000d02907b01654f2fada56410f96e4f794fb9dd1d11e9", _APPROVAL
     ),

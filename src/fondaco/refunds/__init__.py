@@ -7,7 +7,7 @@ had opened is for sale again.
 """
 
 from fondaco.refunds.actions import refund_by_seller, refund_by_staff, refund_line
-from fondaco.refunds.adjusting import ask_reversal, pay_goodwill
+from fondaco.refunds.adjusting import ask_reversal, pay_goodwill, reversible
 from fondaco.refunds.asking import Return, give_back, report_bad_key, returnable
 from fondaco.refunds.model import (
     REASONS,
@@ -61,6 +61,7 @@ __all__ = [
     "replace",
     "report_bad_key",
     "returnable",
+    "reversible",
     "sale_refunds",
     "withdraw_report",
 ]

@@ -8,7 +8,7 @@ from fondaco import approvals, audit
 from fondaco.core.db import Connection, Database
 from fondaco.core.problem import Invalid, NotFound, Problem
 from fondaco.core.viewer import Viewer
-from fondaco.ledger import AccountRef, platform, post, seller_available_of, wallet_of
+from fondaco.ledger import AccountRef, Journal, platform, post, seller_available_of, wallet_of
 from fondaco.refunds.model import words_of
 from fondaco.settings import Settings
 
@@ -118,6 +118,11 @@ def _goodwill_words(payload: Mapping[str, Any]) -> str:
 async def goodwill_approved(conn: Connection, payload: dict[str, Any], request: approvals.Request) -> None:
     """Goodwill that two people agreed upon."""
     await _pay(conn, payload, request.actor)
+
+
+def reversible(journal: Journal) -> bool:
+    """Whether a journal can be undone in the books alone: for the page's button."""
+    return journal.kind in REVERSIBLE and journal.reversed_by is None
 
 
 async def ask_reversal(db: Database, viewer: Viewer, journal_id: int, why: str) -> UUID:

@@ -155,7 +155,6 @@ async def report_bad_key(
             "entitlement_id": str(entitlement_id),
             "buyer_id": str(viewer.user()),
             "seller_id": str(one["seller_id"]),
-            "why": words,
         }
         await audit.record(conn, "line.bad_code", f"order:{one['order_id']}", viewer.actor, data)
         return report_id

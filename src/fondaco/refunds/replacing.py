@@ -16,6 +16,7 @@ from fondaco.refunds.model import FrozenByCase, NotReplaceable, ReportClosed
 
 log = structlog.get_logger()
 Answer = Literal["replace", "refund", "refuse"]
+REPORTED = "The buyer reported that it does not work"
 SILENT = "The seller did not answer in time"
 
 
@@ -77,7 +78,7 @@ async def answer_report(
         if answer == "replace":
             await replace(conn, report["entitlement_id"], why=report["why"], actor=viewer.actor)
         elif answer == "refund":
-            await refund_unit(conn, report["entitlement_id"], why=report["why"], actor=viewer.actor)
+            await refund_unit(conn, report["entitlement_id"], why=REPORTED, actor=viewer.actor)
         state = {"replace": "REPLACED", "refund": "REFUNDED", "refuse": "REFUSED"}[answer]
         await _end(conn, report, state, viewer.actor, said)
 
@@ -159,6 +160,5 @@ async def _end(conn: Connection, report: Record, state: str, actor: str, answer:
         "buyer_id": str(report["buyer_id"]),
         "seller_id": str(report["seller_id"]),
         "outcome": state.lower(),
-        "answer": answer,
     }
     await audit.record(conn, "line.bad_code_answered", f"order:{report['order_id']}", actor, data)

@@ -255,7 +255,7 @@ BEGIN
     VALUES (p_id, l.id, l.buyer_id, l.seller_id, e.id, p_good, p_why, p_actor);
   PERFORM inventory.refresh_in_stock(e.listing_id);
   PERFORM audit.record('line.replaced', 'order:' || l.order_id, p_actor, jsonb_build_object('line_id', l.id,
-    'buyer_id', l.buyer_id, 'seller_id', l.seller_id, 'entitlement_id', p_good, 'bad_id', e.id, 'why', p_why));
+    'buyer_id', l.buyer_id, 'seller_id', l.seller_id, 'entitlement_id', p_good, 'bad_id', e.id));
   RETURN 'replaced';
 END $$;
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from fondaco import catalog, delivery
+from fondaco import catalog, delivery, refunds
 from fondaco.core import counting
 from fondaco.core.problem import NotFound, Problem
 from fondaco.core.web import Call
@@ -149,6 +149,9 @@ async def _item_page(request: Call, found: EntitlementPage, problem: Problem | N
         reveals=[(r, device_words(r.user_agent)) for r in found.reveals],
         bought_version=found.bought_version,
         newest_version=found.newest_version,
+        bad_key=await refunds.bad_key_of(request.db, request.viewer, one.id) if one.revealed_at else None,
+        may_report=one.kind != "article" and found.escrow_state in ("HELD", "RELEASED", "SPLIT"),
+        replacement=found.replaced_by,
         alert=problem.detail if problem else "",
     )
 

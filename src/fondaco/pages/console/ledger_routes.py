@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from litestar import Response, get
 from litestar.params import PathParameter
 
-from fondaco import console, ledger
+from fondaco import console, ledger, refunds
 from fondaco.console.words import ACCOUNTS, JOURNALS
 from fondaco.core.clock import now
 from fondaco.core.problem import Invalid
@@ -103,6 +103,7 @@ async def one_journal(request: Call, journal_id: Id) -> Response[str]:
         names=await console.names_of(db, viewer, refs),
         kinds=ACCOUNTS,
         words=JOURNALS.get(found.kind, found.kind),
+        undoable=refunds.reversible(found),
     )
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from fondaco import console, orders
+from fondaco import console, orders, refunds
 from fondaco.console.orders import ORDER_STATES, PERIODS, SORTS, period
 from fondaco.core import counting
 from fondaco.core.problem import NotFound, Problem
@@ -103,6 +103,8 @@ async def one_order(request: Call, order_id: FromPath[UUID]) -> Response[str]:
         order=order,
         others=[o for o in group.orders if o.id != order.id],
         buyer=names[buyer],
+        given_back=await refunds.refunds_of(request.db, request.viewer.as_staff, [order.id]),
+        reports=await refunds.bad_keys_of(request.db, request.viewer.as_staff, [order.id]),
         story=await console.timeline(request.db, request.viewer, order.id),
     )
 

@@ -6,11 +6,12 @@ from uuid import UUID
 from litestar import Response, get
 from litestar.params import FromPath
 
-from fondaco import catalog, orders
+from fondaco import catalog, orders, refunds
 from fondaco.core import counting
 from fondaco.core.ids import parse_uuid
 from fondaco.core.problem import NotFound
 from fondaco.core.web import Call
+from fondaco.identity.permissions import PERMISSIONS
 from fondaco.orders import MATURITY_DAYS
 from fondaco.pages.listquery import Facet, FacetValue, ListSpec, SavedView
 from fondaco.pages.render import Crumb
@@ -71,15 +72,20 @@ async def _listing_facet(request: Call, values: tuple[str, ...]) -> Facet | None
 @get(f"{ORDERS}/{{order_id:uuid}}", permit="sales.read", include_in_schema=False)
 async def order(request: Call, order_id: FromPath[UUID]) -> Response[Any]:
     found = await orders.seller_order(request.db, request.viewer, order_id)
-    commission = sum(line.commission for line in found.lines)
+    refunded = sum(line.refunded for line in found.lines)
+    tax = 0 if refunded else found.total - sum(line.commission for line in found.lines) - found.net
     return await desk(
         request,
         "seller/order.html",
         here=ORDERS,
         crumbs=[Crumb("Orders", ORDERS), Crumb(found.number)],
         order=found,
-        commission=commission,
-        tax=found.total - commission - found.net,
+        refunded=refunded,
+        commission=found.total - refunded - found.net - tax,
+        tax=tax,
+        given_back=await refunds.sale_refunds(request.db, request.viewer, order_id) if refunded else [],
+        reports=await refunds.bad_keys_of(request.db, request.viewer.as_seller, [order_id]),
+        may_refund=bool(request.viewer.roles & PERMISSIONS["sales.refund"]),
         maturity_days=MATURITY_DAYS,
     )
 

@@ -101,6 +101,7 @@ async def _shown(request: Call, group: OrderGroup) -> dict[str, Any]:
                         "line": line,
                         "picture": Picture(line.title, line.platform),
                         "region": catalog.region_name(line.region),
+                        "can_return": order_words.can_return(line),
                     }
                     for line in order.lines
                 ],

@@ -180,6 +180,12 @@ def can_dispute(order: Order, case_days: int) -> bool:
     )
 
 
+def can_return(line: OrderLine) -> bool:
+    """Whether the buyer may still give back what they have not opened of it."""
+    held = line.escrow_state == "HELD" and line.delivery_state == "DELIVERED"
+    return held and line.return_until is not None and line.return_until > now()
+
+
 def release_of(order: Order) -> Any:
     """When the money of an order goes to its seller by itself: the earliest of its lines, or None."""
     waiting = [x.release_at for x in order.lines if x.escrow_state == "HELD" and x.release_at]
