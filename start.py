@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 if sys.version_info < (3, 11):  # before anything an older Python could stumble over
@@ -37,7 +38,11 @@ PROOFS = (
     "sellers",
     "audit",
     "many",
+    "chaos",
 )
+# Half of the slow tests wait for processes: a third one uses the cores meanwhile. Whoever has nothing left to
+# do takes over from the others.
+SIDE_BY_SIDE = ["-n", "3", "--dist", "worksteal"]
 POOLED = "debian15+pgbouncer"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 VENV_HELP = """This Python cannot make virtual environments.
@@ -150,18 +155,14 @@ def test(options):
         os.environ["FONDACO_CHROMIUM"] = chromium
     pytest = [PYTHON, "-m", "pytest"]
     if not any(option.startswith("-n") for option in options):
-        pytest += ["-n", "2"]
+        pytest += SIDE_BY_SIDE
     steps = [("pytest", pytest + options)]
     missing = "" if options else find_postgres()
     if not options:
         if not missing:
             steps.append(("proofs, pooled 15", [*pytest, *("tests/" + folder for folder in PROOFS)]))
-        checks = [
-            ("ruff", [PYTHON, "-m", "ruff", "check", "."]),
-            ("pyright", [PYTHON, "-m", "pyright"]),
-            ("import contracts", [os.path.join(SCRIPTS, "lint-imports")]),
-        ]
-        steps = checks + steps
+        steps.insert(0, ("ruff", [PYTHON, "-m", "ruff", "check", "."]))
+    beside = None if options else Beside(checks())
     results = []
     for name, command in steps:
         say("\n== %s" % name)
@@ -169,6 +170,8 @@ def test(options):
         pooled = {"FONDACO_TEST_DATABASE": POOLED} if "pooled" in name else {}
         code = subprocess.call(command, cwd=HERE, env=dict(os.environ, **pooled))
         results.append((name, code, time.time() - began))
+    if beside:
+        results += beside.told()
     say("\n== Summary")
     for name, code, seconds in results:
         say("%-17s %-7s %4d s" % (name, "ok" if code == 0 else "FAILED", seconds))
@@ -177,6 +180,42 @@ def test(options):
     if missing:
         say("proofs, pooled 15 SKIPPED: no %s here. Install it and run again." % missing)
     return 1 if any(code for _, code, _ in results) else 0
+
+
+def checks():
+    """What looks at the sources alone."""
+    return [
+        ("pyright", [PYTHON, "-m", "pyright"]),
+        ("import contracts", [os.path.join(SCRIPTS, "lint-imports")]),
+    ]
+
+
+class Beside:
+    """Steps done one after another while the tests run; their words are told at the end."""
+
+    def __init__(self, steps):
+        self.results, self.words = [], []
+        self.thread = threading.Thread(target=self.do, args=(steps,), daemon=True)
+        self.thread.start()
+
+    def do(self, steps):
+        for name, command in steps:
+            began = time.time()
+            try:
+                done = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                words = done.communicate()[0].decode(errors="replace").rstrip()
+                code = done.returncode
+            except OSError as error:
+                code, words = 127, str(error)
+            self.results.append((name, code, time.time() - began))
+            self.words.append((name, words))
+
+    def told(self):
+        """The results, after saying what each step said."""
+        self.thread.join()
+        for name, words in self.words:
+            say("\n== %s\n%s" % (name, words))
+        return self.results
 
 
 def find_chromium():

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import httpx
+import hypothesis
 import pytest
 
 from fondaco.core.db import Database
@@ -14,7 +15,26 @@ from fondaco.core.web import Parts
 from fondaco.embedded import Endpoints
 from fondaco.settings import Settings
 from tests.support.bouncer import Bouncer, database, database_settings
-from tests.support.postgres import Databases, chosen, run_cluster
+from tests.support.postgres import CHOICE, Databases, chosen, run_cluster
+
+# An example takes as long as the machine lets it.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The files with slow tests first: what takes long begins while there is other work to be done beside it.
+    On another database than the usual one only those tests that use it, or say (`both`) that they do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+    if os.environ.get(CHOICE, "embedded18") != "embedded18":
+        config.hook.pytest_deselected(items=[item for item in items if not _meets_the_database(item)])
+        items[:] = filter(_meets_the_database, items)
+
+
+def _meets_the_database(item: pytest.Item) -> bool:
+    fixtures = item.fixturenames if isinstance(item, pytest.Function) else []
+    return "databases" in fixtures or item.get_closest_marker("both") is not None
 
 
 @pytest.fixture(scope="session")

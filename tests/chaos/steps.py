@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 
 from fondaco import audit, delivery, inbox, wallets
-from fondaco.app import build_parts, create_app
+from fondaco.app import all_routes, build_parts, create_app
 from fondaco.core import failpoints
 from fondaco.core.db import Database
 from fondaco.core.viewer import Viewer
@@ -25,6 +25,7 @@ from fondaco.vault import Vault
 from fondaco.worker import collect, run
 
 Step = Callable[[Parts, dict[str, Any]], Awaitable[Any]]
+all_routes(), collect()  # loaded once, in the server that forks every step's process
 
 
 async def api_post(parts: Parts, given: dict[str, Any]) -> tuple[int, Any]:

@@ -53,6 +53,7 @@ def test_what_breaks_on_our_side_is_found_in_the_log_and_a_failpoints_doing_is_n
 
 
 @pytest.mark.slow
+@pytest.mark.both
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="SKIPPED: finds processes through /proc")
 def test_a_short_storm_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Real processes, a fixed seed, the database of this run. Leases of dead processes are dated back at the
