@@ -57,6 +57,8 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "console.cases": _STAFF,
     "console.case_work": _staff("support", "ops", "admin"),  # take, ask, close: never money
     "console.case_decide": _staff("finance", "admin"),  # decides, which moves money
+    "console.chargebacks": _STAFF,
+    "console.chargeback_submit": _staff("finance", "admin"),  # words, confirmation, write-off, let a wallet go
     "console.inbox": _staff("ops", "finance", "admin", "auditor"),
     "console.replay": _staff("ops", "admin"),
     "console.ledger": _staff("finance", "admin", "auditor"),
@@ -73,6 +75,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "console.refund": _staff("ops", "finance", "admin"),
     "console.refund_approve": _staff("finance", "admin"),
     "console.adjust": _staff("finance", "admin"),
+    "console.commission": _staff("finance", "admin"),
 }
 
 ROLES: tuple[str, ...] = (

@@ -94,3 +94,100 @@ GRANT EXECUTE ON FUNCTION statements.draw TO fondaco_app;
 SELECT core.wall('statements.paper', 'buyer_id', 'seller_id');
 SELECT core.wall('statements.series', '', '');
 SELECT core.wall('statements.closed_month', '', '');
+
+-- What share the marketplace takes, by store, category, kind and price; the most specific rule wins. Rules are
+-- not changed: one ends, another begins. A purchase freezes what it found in its lines.
+CREATE TABLE orders.commission_rule (
+  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  seller_id  uuid REFERENCES sellers.seller,
+  category   text,
+  kind       text CHECK (kind IN ('stocked_secret', 'article')),
+  currency   char(3) CHECK (currency ~ '^[A-Z]{3}$'),  -- with a price band
+  price_from bigint CHECK (price_from >= 0),           -- minor units, included
+  price_to   bigint CHECK (price_to > 0),              -- excluded
+  bps        int NOT NULL CHECK (bps BETWEEN 0 AND 5000),
+  weight     int GENERATED ALWAYS AS (
+    CASE WHEN seller_id IS NULL THEN 0 ELSE 8 END + CASE WHEN category IS NULL THEN 0 ELSE 4 END
+    + CASE WHEN kind IS NULL THEN 0 ELSE 2 END + CASE WHEN currency IS NULL THEN 0 ELSE 1 END) STORED,
+  reason     text NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+  added_by   uuid NOT NULL REFERENCES identity.users,
+  added_at   timestamptz NOT NULL DEFAULT now(),
+  ended_by   uuid REFERENCES identity.users,
+  ended_at   timestamptz,
+  CHECK ((currency IS NULL) = (price_from IS NULL AND price_to IS NULL)),
+  CHECK (price_from < price_to),
+  CHECK (num_nonnulls(seller_id, category, kind, currency) > 0),
+  CHECK ((ended_at IS NULL) = (ended_by IS NULL))
+);
+CREATE INDEX commission_rule_now ON orders.commission_rule (weight DESC, id DESC) WHERE ended_at IS NULL;
+GRANT SELECT, INSERT, UPDATE ON orders.commission_rule TO fondaco_app;
+SELECT core.wall('orders.commission_rule', '', '');
+
+-- Everything that decides about the purchases of a call, read at once. p_locked: the wallets that were locked.
+CREATE OR REPLACE FUNCTION orders.look(p_batch jsonb, p_pay text, p_locked bigint[]) RETURNS orders.asked[]
+LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT ROW(h.n, h.buyer, h.actor, h.idem, decode(h.fingerprint, 'hex'), h."group", h.number, h.currency,
+        coalesce(h.from_cart, false), h.until, h.protection_days, h.orders, g.id, g.fingerprint, a.id,
+        coalesce(b.amount, 0), found.lines, found.total)::asked
+    FROM ROWS FROM (jsonb_to_recordset(p_batch) AS (
+        buyer uuid, country text, idem text, fingerprint text, actor text, "group" uuid, number text,
+        currency text, from_cart boolean, bps int, protection_days int, maturity_days int, until timestamptz,
+        orders jsonb, lines jsonb, release jsonb, refund jsonb)) WITH ORDINALITY
+      h(buyer, country, idem, fingerprint, actor, "group", number, currency, from_cart, bps, protection_days,
+        maturity_days, until, orders, lines, release, refund, n)
+    LEFT JOIN order_group g ON g.buyer_id = h.buyer AND g.idem = h.idem
+    LEFT JOIN ledger.account a ON a.kind = 'wallet' AND a.owner = 'user:' || h.buyer
+      AND a.currency = h.currency::char(3)
+    LEFT JOIN ledger.balance b ON b.account_id = a.id AND b.slot = 0 AND a.id = ANY (p_locked)
+    LEFT JOIN wallets.standing s ON s.user_id = h.buyer AND s.state <> 'OK'
+    CROSS JOIN LATERAL (
+      SELECT array_agg(ROW(
+          w.line_id, w.listing_id, w.quantity, w.seller_id, w.part, w.price,
+          w.price * w.quantity * w.bps / 10000, w.kind = 'article', w.price_version, w.low_price, w.max_per_order,
+          w.currency,
+          CASE
+            WHEN s.user_id IS NOT NULL THEN 'wallet_at_risk'
+            WHEN w.state IS DISTINCT FROM 'PUBLISHED' OR w.store <> 'OPEN' THEN 'unavailable'
+            WHEN w.kind = 'article' AND NOT EXISTS (SELECT 1 FROM inventory.counted c
+                         WHERE c.listing_id = w.listing_id AND c.content_version > 0) THEN 'unavailable'
+            WHEN EXISTS (SELECT 1 FROM identity.membership m
+                         WHERE m.user_id = h.buyer AND m.seller_id = w.seller_id) THEN 'own_goods'
+            WHEN NOT region_fits(w.region, h.country) THEN 'region'
+            WHEN w.quantity > w.max_per_order THEN 'too_many'
+            WHEN w.low_price <> w.price OR w.high_price <> w.price
+              OR w.low_price IS NULL AND w.seen_version IS DISTINCT FROM w.price_version THEN 'price_changed'
+            WHEN w.currency <> h.currency THEN 'currency'
+            ELSE ''
+          END,
+          jsonb_build_object('title', w.title, 'slug', w.slug, 'kind', w.kind, 'platform', w.platform,
+            'region', w.region, 'edition', w.edition, 'activation', w.activation, 'seller', w.name,
+            'seller_slug', w.seller_slug, 'price_version', w.price_version, 'listing_version', w.version,
+            'commission_bps', w.bps, 'commission_rule', w.rule, 'funding', p_pay,
+            'protection_days', coalesce((w.release->>'days')::int, h.protection_days),
+            'maturity_days', h.maturity_days, 'release', coalesce(w.release, h.release), 'refund', h.refund)
+        )::wanted ORDER BY w.listing_id) AS lines, sum(w.price * w.quantity)::bigint AS total
+      FROM (
+        SELECT x.*, l.seller_id, l.kind, l.state, l.title, l.slug, l.platform, l.region, l.edition, l.activation,
+               l.price, l.price_version, l.version, l.max_per_order, l.currency::text, s.state AS store, s.name,
+               s.slug AS seller_slug, s.release, r.id AS rule,
+               CASE WHEN r.weight >= 8 THEN r.bps ELSE coalesce(s.commission_bps, r.bps, h.bps) END AS bps,
+               dense_rank() OVER (ORDER BY l.seller_id)::int AS part
+        FROM (
+          SELECT x.listing AS listing_id, (array_agg(x.id))[1] AS line_id, sum(x.quantity)::int AS quantity,
+                 min(x.price) AS low_price, max(x.price) AS high_price, max(x.price_version) AS seen_version
+          FROM jsonb_to_recordset(h.lines) AS x(id uuid, listing uuid, quantity int, price bigint,
+            price_version int) GROUP BY x.listing) x
+        LEFT JOIN catalog.listing l ON l.id = x.listing_id
+        LEFT JOIN sellers.seller s ON s.id = l.seller_id
+        LEFT JOIN LATERAL (
+          SELECT r.id, r.weight, r.bps FROM commission_rule r
+          WHERE r.ended_at IS NULL AND (r.seller_id IS NULL OR r.seller_id = l.seller_id)
+            AND (r.category IS NULL OR r.category = l.category) AND (r.kind IS NULL OR r.kind = l.kind)
+            AND (r.currency IS NULL OR r.currency = l.currency AND l.price >= coalesce(r.price_from, 0)
+                 AND l.price < coalesce(r.price_to, 9223372036854775807))
+          ORDER BY r.weight DESC, r.id DESC LIMIT 1) r ON true) w
+      ) found
+    ORDER BY h.n);
+END $$;

@@ -127,6 +127,34 @@ CREATE TABLE orders.sold_base (
 GRANT SELECT, INSERT, UPDATE ON orders.sold_base TO fondaco_app;
 SELECT core.wall('orders.sold_base', '', '');
 
+-- What share the marketplace takes, by store, category, kind and price; the most specific rule wins. Rules are
+-- not changed: one ends, another begins. A purchase freezes what it found in its lines.
+CREATE TABLE orders.commission_rule (
+  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  seller_id  uuid REFERENCES sellers.seller,
+  category   text,
+  kind       text CHECK (kind IN ('stocked_secret', 'article')),
+  currency   char(3) CHECK (currency ~ '^[A-Z]{3}$'),  -- with a price band
+  price_from bigint CHECK (price_from >= 0),           -- minor units, included
+  price_to   bigint CHECK (price_to > 0),              -- excluded
+  bps        int NOT NULL CHECK (bps BETWEEN 0 AND 5000),
+  weight     int GENERATED ALWAYS AS (
+    CASE WHEN seller_id IS NULL THEN 0 ELSE 8 END + CASE WHEN category IS NULL THEN 0 ELSE 4 END
+    + CASE WHEN kind IS NULL THEN 0 ELSE 2 END + CASE WHEN currency IS NULL THEN 0 ELSE 1 END) STORED,
+  reason     text NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+  added_by   uuid NOT NULL REFERENCES identity.users,
+  added_at   timestamptz NOT NULL DEFAULT now(),
+  ended_by   uuid REFERENCES identity.users,
+  ended_at   timestamptz,
+  CHECK ((currency IS NULL) = (price_from IS NULL AND price_to IS NULL)),
+  CHECK (price_from < price_to),
+  CHECK (num_nonnulls(seller_id, category, kind, currency) > 0),
+  CHECK ((ended_at IS NULL) = (ended_by IS NULL))
+);
+CREATE INDEX commission_rule_now ON orders.commission_rule (weight DESC, id DESC) WHERE ended_at IS NULL;
+GRANT SELECT, INSERT, UPDATE ON orders.commission_rule TO fondaco_app;
+SELECT core.wall('orders.commission_rule', '', '');
+
 -- ---------------------------------------------------------------------------------------------------
 -- Buying. One call takes an array of purchases and answers one row each, in order of arrival. A purchase
 -- is a JSON object:
@@ -206,14 +234,16 @@ BEGIN
           END,
           jsonb_build_object('title', w.title, 'slug', w.slug, 'kind', w.kind, 'platform', w.platform,
             'region', w.region, 'edition', w.edition, 'activation', w.activation, 'seller', w.name,
-            'seller_slug', w.seller_slug, 'price_version', w.price_version, 'listing_version', w.version, 'commission_bps', w.bps,
-            'funding', p_pay, 'protection_days', coalesce((w.release->>'days')::int, h.protection_days),
+            'seller_slug', w.seller_slug, 'price_version', w.price_version, 'listing_version', w.version,
+            'commission_bps', w.bps, 'commission_rule', w.rule, 'funding', p_pay,
+            'protection_days', coalesce((w.release->>'days')::int, h.protection_days),
             'maturity_days', h.maturity_days, 'release', coalesce(w.release, h.release), 'refund', h.refund)
         )::wanted ORDER BY w.listing_id) AS lines, sum(w.price * w.quantity)::bigint AS total
       FROM (
         SELECT x.*, l.seller_id, l.kind, l.state, l.title, l.slug, l.platform, l.region, l.edition, l.activation,
                l.price, l.price_version, l.version, l.max_per_order, l.currency::text, s.state AS store, s.name,
-               s.slug AS seller_slug, coalesce(s.commission_bps, h.bps) AS bps, s.release,
+               s.slug AS seller_slug, s.release, r.id AS rule,
+               CASE WHEN r.weight >= 8 THEN r.bps ELSE coalesce(s.commission_bps, r.bps, h.bps) END AS bps,
                dense_rank() OVER (ORDER BY l.seller_id)::int AS part
         FROM (
           SELECT x.listing AS listing_id, (array_agg(x.id))[1] AS line_id, sum(x.quantity)::int AS quantity,
@@ -221,7 +251,14 @@ BEGIN
           FROM jsonb_to_recordset(h.lines) AS x(id uuid, listing uuid, quantity int, price bigint,
             price_version int) GROUP BY x.listing) x
         LEFT JOIN catalog.listing l ON l.id = x.listing_id
-        LEFT JOIN sellers.seller s ON s.id = l.seller_id) w
+        LEFT JOIN sellers.seller s ON s.id = l.seller_id
+        LEFT JOIN LATERAL (
+          SELECT r.id, r.weight, r.bps FROM commission_rule r
+          WHERE r.ended_at IS NULL AND (r.seller_id IS NULL OR r.seller_id = l.seller_id)
+            AND (r.category IS NULL OR r.category = l.category) AND (r.kind IS NULL OR r.kind = l.kind)
+            AND (r.currency IS NULL OR r.currency = l.currency AND l.price >= coalesce(r.price_from, 0)
+                 AND l.price < coalesce(r.price_to, 9223372036854775807))
+          ORDER BY r.weight DESC, r.id DESC LIMIT 1) r ON true) w
       ) found
     ORDER BY h.n);
 END $$;

@@ -46,6 +46,7 @@ _NAV: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Payouts", "/console/payouts", "banknote", "console.payouts"),
             ("Ledger", "/console/ledger", "book-open", "console.ledger"),
             ("Papers", "/console/papers", "file-text", "console.ledger"),
+            ("Commission", "/console/commission", "percent", "console.commission"),
             ("Approvals", "/console/approvals", "badge-check", "console.approvals"),
         ),
     ),
