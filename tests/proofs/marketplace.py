@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from fondaco import orders
+from fondaco import cases, orders
 from fondaco.bench.market import CURRENCY, PRICE, Market
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.ids import uuid7
@@ -18,6 +18,7 @@ from fondaco.core.viewer import Viewer
 from fondaco.core.web import Parts
 from fondaco.identity import create_api_key, save_view
 from fondaco.identity.sessions import viewer_of
+from fondaco.integrations.blobs import Blobs
 from fondaco.notifications.jobs import read_events
 from tests.support.people import make_member, make_user, sign_in
 
@@ -110,6 +111,7 @@ class World:
             await read_events(self.parts)
             if await self._count("notifications.mail") == before:
                 break
+        await self._dispute(size // 6)
         await self.owner.execute("ANALYZE")
         await self._name_things()
 
@@ -118,6 +120,24 @@ class World:
         wish = [orders.Wish(listing, 1, PRICE)]
         who = Viewer(user_id=buyer, verified=True)
         await combiner.buy(orders.purchase_of(who, policy, wish, currency=CURRENCY, idem=str(uuid7())))
+
+    async def _dispute(self, size: int) -> None:
+        """Cases about so many orders of the first buyer, one of them with a file."""
+        who = await viewer_of(self.db, self.market.buyers[0].token, Viewer())
+        rows = await self.db.fetch(
+            SYSTEM,
+            """SELECT order_id FROM orders.order_line WHERE buyer_id = $1 AND escrow_state = 'HELD'
+               ORDER BY id DESC LIMIT $2""",
+            who.user(),
+            size,
+        )
+        settings, blobs = self.market.settings, self.parts.get(Blobs)
+        for row in rows:
+            text = "It is not what I wanted."
+            opened = await cases.open_case(self.db, settings, who, row["order_id"], reason="OTHER", text=text)
+        by = cases.Acting("buyer", who)
+        file_id = await cases.attach(self.db, blobs, by, opened, name="a.txt", body=b"a text")
+        self.ids |= {"case_id": str(opened), "file_id": str(file_id)}
 
     async def _count(self, table: str) -> int:
         return int(await self.owner.fetchval(f"SELECT count(*) FROM {table}"))

@@ -32,8 +32,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "drawn" / "query-budgets.m
 SMALL, LARGE = 60, 600
 COUNTED = 30
 STEPS = (10, 25, 50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200, 4800, 6400, 9600)
-# Without database, without end, or opening a content that this marketplace has only as a copy.
-WITHOUT = re.compile(r"/(live|content)$|^/(static|media|favicon|robots|health|api/docs|api/v1/openapi)")
+# Without database, without end, or opening a content or file that this marketplace has only as a copy.
+WITHOUT = re.compile(
+    r"/(live|content)$|files/\{file_id|^/(static|media|favicon|robots|health|api/docs|api/v1/openapi)"
+)
 PLACES = {  # what stands in a path beside ids
     "/c/": "category", "/l/": "listing", "/s/": "store",
     "/api/v1/stores/": "store", "/api/v1/listings/": "listing_id",

@@ -135,6 +135,8 @@ class CaseDetail(msgspec.Struct, frozen=True, kw_only=True):
     seller_id: UUID
 
 
+_SEARCH = """($2 = '' OR c.number ILIKE $2
+  OR EXISTS (SELECT 1 FROM orders.orders o WHERE o.id = c.order_id AND o.number ILIKE $2))"""
 _COLUMNS = f"c.*, {_FAR} AS due, o.number AS order_number, s.name AS seller, x.at_stake, x.refunded, x.title"
 _FROM = """FROM cases.case c JOIN orders.orders o ON o.id = c.order_id
   JOIN sellers.seller s ON s.id = c.seller_id CROSS JOIN LATERAL (
@@ -168,25 +170,28 @@ async def list_cases(
         by.viewer.user_id if mine else None,
     ]
     start = SORTS[sort].start(cursors, cursor, args)
-    search = f"{condition} AND ($2 = '' OR c.number ILIKE $2 OR o.number ILIKE $2)"
+    search = f"{condition} AND {_SEARCH}"
     async with db.transaction(_scope(by)) as conn:
-        counts = await conn.fetch(
-            counting.by_state(
-                STATES,
-                "c.state",
-                f"SELECT 1 FROM cases.case c JOIN orders.orders o ON o.id = c.order_id WHERE {search}",
-            ),
-            *args[:2],
-        )
+        counts = await conn.fetch(_counts(by, search), *args[:2])
         rows = await conn.fetch(
-            f"""SELECT {_COLUMNS} {_FROM} WHERE {search} AND ($3::text[] IS NULL OR c.state = ANY ($3))
-                  AND (NOT $4 OR c.appeal_by IS NOT NULL AND c.closed_at IS NULL)
-                  AND ($5::uuid IS NULL OR c.taken_by = $5){start.condition}
-                ORDER BY {start.order} LIMIT {checked_limit(limit) + 1}""",
+            f"""WITH shown AS MATERIALIZED (
+                  SELECT c.* FROM cases.case c WHERE {search} AND ($3::text[] IS NULL OR c.state = ANY ($3))
+                    AND (NOT $4 OR c.appeal_by IS NOT NULL AND c.closed_at IS NULL)
+                    AND ($5::uuid IS NULL OR c.taken_by = $5){start.condition}
+                  ORDER BY {start.order} LIMIT {checked_limit(limit) + 1})
+                SELECT {_COLUMNS} {_FROM.replace("cases.case c", "shown c")} ORDER BY {start.order}""",
             *args,
         )
     page = start.page(rows, limit, _case)
     return CasePage(list(page.items), page.next, page.previous, {r["state"]: r["n"] for r in counts})
+
+
+def _counts(by: Acting, search: str) -> str:
+    """SQL of how many cases are in each state; of one buyer among their newest."""
+    rows = f"FROM cases.case c WHERE {search}"
+    if by.side == "buyer":
+        return counting.among_newest(f"SELECT c.state {rows}", "c.opened_at DESC, c.id DESC")
+    return counting.by_state(STATES, "c.state", f"SELECT 1 {rows}")
 
 
 async def read_case(db: Database, by: Acting, case_id: UUID) -> CaseDetail:
@@ -285,7 +290,8 @@ async def outcomes(db: Database, viewer: Viewer, *, days: int = 90) -> Outcomes:
     rows = await db.fetch(
         viewer.as_staff,
         """SELECT outcome, count(*) AS n FROM cases.case
-           WHERE outcome IS NOT NULL AND coalesce(decided_at, closed_at) > now() - $1::interval
+           WHERE outcome IS NOT NULL AND (decided_at > now() - $1::interval
+             OR decided_at IS NULL AND closed_at IS NOT NULL AND closed_at > now() - $1::interval)
            GROUP BY 1 ORDER BY 1""",
         timedelta(days=days),
     )
@@ -294,11 +300,13 @@ async def outcomes(db: Database, viewer: Viewer, *, days: int = 90) -> Outcomes:
         """SELECT count(*) AS n, count(*) FILTER (WHERE late) AS late FROM (
              SELECT c.state = 'UNDER_REVIEW' AND EXISTS (SELECT 1 FROM cases.event e
                WHERE e.case_id = c.id AND e.version = c.version AND e.kind = 'overdue') AS late
-             FROM cases.case c WHERE c.state = ANY ($1) LIMIT 10000) t""",
+             FROM cases.case c WHERE c.state = ANY ($1) LIMIT $2) t""",
         list(OPEN_STATES),
+        counting.MOST,
     )
     assert waiting
-    return Outcomes({r["outcome"]: r["n"] for r in rows}, waiting["n"], waiting["late"])
+    told = counting.shown({"open": waiting["n"]})
+    return Outcomes({r["outcome"]: r["n"] for r in rows}, told["open"], waiting["late"])
 
 
 def _scope(by: Acting) -> Scope:

@@ -51,8 +51,12 @@ CREATE INDEX case_seller ON cases.case (seller_id, opened_at DESC, id DESC);
 CREATE INDEX case_order ON cases.case (order_id);
 CREATE INDEX case_state ON cases.case (state, opened_at DESC, id DESC);
 CREATE INDEX case_seller_state ON cases.case (seller_id, state, opened_at DESC, id DESC);
-CREATE INDEX case_due ON cases.case (deadline, id) WHERE deadline IS NOT NULL;
+CREATE INDEX case_clock ON cases.case (deadline, id) WHERE deadline IS NOT NULL;
+-- Lists by deadline; what is closed has none and comes last.
+CREATE INDEX case_due ON cases.case ((coalesce(deadline, 'infinity'::timestamptz)), id);
+CREATE INDEX case_seller_due ON cases.case (seller_id, (coalesce(deadline, 'infinity'::timestamptz)), id);
 CREATE INDEX case_decided ON cases.case (decided_at) WHERE decided_at IS NOT NULL;
+CREATE INDEX case_settled ON cases.case (closed_at) WHERE decided_at IS NULL AND closed_at IS NOT NULL;
 
 -- The lines a case is about. One open case for a line at a time.
 CREATE TABLE cases.case_line (
