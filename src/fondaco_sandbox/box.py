@@ -1,5 +1,6 @@
 """The sandbox itself: its state, its clock, its faults, and the making of events."""
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,12 +81,13 @@ class Sandbox:
 
     def listeners(self, kind: str, account: str | None) -> list[Obj]:
         """The endpoints that asked for such events."""
-        return [
-            endpoint
-            for endpoint in self.store.all("webhook_endpoint")
-            if ("*" in endpoint["enabled_events"] or kind in endpoint["enabled_events"])
-            and bool(self.store.hidden(endpoint["id"]).get("connect")) == bool(account)
-        ]
+        rows = self.store.db.execute(
+            "select body from objects where kind = 'webhook_endpoint'"
+            " and coalesce(json_extract(hidden, '$.connect'), 0) = ? order by seq",
+            (bool(account),),
+        )
+        known = [json.loads(row["body"]) for row in rows]
+        return [each for each in known if {"*", kind} & set(each["enabled_events"])]
 
     def _plan(self, event: str, endpoint: str) -> None:
         """Plan one delivery, as the faults want it: late, twice, never, with a forgery beside it."""
