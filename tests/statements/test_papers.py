@@ -13,6 +13,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from pypdf import PdfReader
 
+from fondaco import audit, payouts, refunds
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.money import Money
 from fondaco.core.pagination import Cursors
@@ -42,6 +43,7 @@ from fondaco.statements import (
 from fondaco.statements.jobs import close_month, read_events
 from fondaco.statements.sellers import statement
 from tests.support.money import give_money, make_buyer
+from tests.support.payouts import paid_shop
 from tests.support.shop import Shop, make_shop, purchase
 
 CURSORS = Cursors(b"k" * 32)
@@ -269,3 +271,54 @@ def test_pdf_and_csv_say_what_the_json_says(content: Content) -> None:
         shown = [f"{Money(a, content.currency).decimal():f}" for a in line.amounts]
         assert [row[c] for c in content.columns] == shown
         assert row["currency"] == content.currency
+
+
+async def test_a_refund_gets_its_credit_note(db: Database, settings: Settings) -> None:
+    shop = await make_shop(db, price=1999, stock=3)
+    buyer, order = await bought(db, shop, 2)
+    await read_events(Parts(db, settings))
+    line: UUID = await db.fetchval(SYSTEM, "SELECT id FROM orders.order_line")
+
+    async def work(conn: Connection) -> None:
+        for amount in (500, 250):
+            why = "a part of it"
+            await refunds.refund_line(
+                conn, line, amount, reason="goodwill", why=why, actor="system", keep=True
+            )
+
+    await db.run(SYSTEM, work)
+    await read_events(Parts(db, settings))
+    found = (await own_papers(db, buyer, CURSORS, kinds=["credit_note"])).items
+    assert sorted(p.total for p in found) == [250, 500]
+    paper = await own_paper(db, buyer, found[0].id)
+    invoice = (await own_papers(db, buyer, CURSORS, kinds=["invoice"])).items[0]
+    assert ("Invoice", invoice.number) in paper.content.facts and paper.content.receiver.endswith(buyer.email)
+    assert [p.kind for p in await papers_of_order(db, buyer, order)] == [
+        "invoice",
+        "credit_note",
+        "credit_note",
+    ]
+
+
+async def test_a_payout_gets_its_statement_with_its_sales(
+    db: Database, settings: Settings, owner: asyncpg.Connection
+) -> None:
+    shop = await paid_shop(db, owner, lines=3, price=1000)
+    payout_id = uuid4()
+    await payouts.withdraw(db, settings, shop.owner, payout_id, amount=2000, currency="EUR")
+    for state in ("SENDING", "SENT"):
+        await owner.execute(
+            "UPDATE payouts.payout SET state = $2, transfer_id = 'tr_1', sent_at = now() WHERE id = $1",
+            payout_id,
+            state,
+        )
+
+    async def told(conn: Connection) -> None:
+        await audit.record(conn, "payout.sent", f"payout:{payout_id}", "stripe", {})
+
+    await db.run(SYSTEM, told)
+    await read_events(Parts(db, settings))
+    [row] = (await store_papers(db, shop.owner, CURSORS, kinds=["payout_statement"])).items
+    paper = await store_paper(db, shop.owner, row.id)
+    assert [line.amounts for line in paper.content.lines] == [[900], [900], [200]]
+    assert paper.content.totals[-1].amounts == [2000] and ("Transfer", "tr_1") in paper.content.facts

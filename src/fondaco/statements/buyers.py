@@ -81,3 +81,41 @@ def _seller(order: Record) -> str:
 
 def _moment(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M UTC")
+
+
+async def credit_notes(conn: Connection, settings: Settings, refund_ids: Sequence[UUID]) -> list[Draft]:
+    """A draft for each of these refunds of lines, oldest first."""
+    rows = await conn.fetch(
+        f"""SELECT r.id AS refund_id, r.amount, r.tax, r.destination, r.created_at, l.terms, l.quantity,
+              {_ORDER}, (SELECT p.number FROM statements.paper p
+                         WHERE p.kind = 'invoice' AND p.ref = 'order:' || o.id) AS invoice
+            FROM refunds.refund r JOIN orders.order_line l ON l.id = r.line_id
+            JOIN orders.orders o ON o.id = r.order_id JOIN orders.order_group g ON g.id = o.group_id
+            JOIN sellers.seller s ON s.id = o.seller_id JOIN identity.users u ON u.id = o.buyer_id
+            WHERE r.id = ANY ($1) ORDER BY r.created_at, r.id""",
+        list(refund_ids),
+    )
+    return [_credit_note(settings, row) for row in rows]
+
+
+def _credit_note(settings: Settings, row: Record) -> Draft:
+    facts = [("Order", row["number"]), ("Refunded", _moment(row["created_at"]))]
+    if row["invoice"]:
+        facts.insert(0, ("Invoice", row["invoice"]))
+    facts.append(("Refunded to", "The card it was paid with" if row["destination"] == "source" else "Wallet"))
+    amounts = [row["tax"], row["amount"]]
+    return Draft(
+        kind=Kind.CREDIT_NOTE,
+        ref=f"line_refund:{row['refund_id']}",
+        owner=row["buyer_id"],
+        to_seller=False,
+        issuer=_seller(row),
+        receiver=f"{row['buyer']}, {row['email']}",
+        currency=row["currency"],
+        facts=[*facts, ("Sold through", settings.marketplace_name)],
+        columns=COLUMNS,
+        lines=[PaperLine(str(row["terms"]["title"]), f"{row['quantity']} ordered, {_goods(row)}", amounts)],
+        totals=[PaperLine("Total refunded", "", amounts)],
+        note=f"Questions about the payment: {settings.support_email}",
+        order_id=row["id"],
+    )

@@ -9,8 +9,9 @@ from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.web import Parts
 from fondaco.settings import Settings
-from fondaco.statements.buyers import invoices
+from fondaco.statements.buyers import credit_notes, invoices
 from fondaco.statements.issuing import Draft, issue
+from fondaco.statements.paying import payout_statements
 from fondaco.statements.sellers import Month, commission_paper, statement, stores_with_books
 
 CONSUMER = "statements"
@@ -24,14 +25,24 @@ async def read_events(parts: Parts) -> int:
     settings = parts.get(Settings)
 
     async def handle(conn: Connection, events: list[AuditEvent]) -> None:
-        paid = [UUID(e.ref.partition(":")[2]) for e in events if e.kind == "order.delivered"]
+        paid = [_id(e) for e in events if e.kind == "order.delivered"]
+        sent = [_id(e) for e in events if e.kind == "payout.sent"]
+        refunded = [UUID(e.data["refund_id"]) for e in events if e.kind == "line.refunded"]
         if paid:
             await issue(conn, await invoices(conn, settings, paid))
+        if refunded:
+            await issue(conn, await credit_notes(conn, settings, refunded))
+        if sent:
+            await issue(conn, await payout_statements(conn, settings, sent))
 
     read = 0
     while count := await consume(parts.get(Database), CONSUMER, BATCH, handle):
         read += count
     return read
+
+
+def _id(event: AuditEvent) -> UUID:
+    return UUID(event.ref.partition(":")[2])
 
 
 async def close_month(parts: Parts) -> str | None:
