@@ -178,3 +178,26 @@ async def test_the_api(
     again = await client.post(f"/api/v1/order-lines/{line}/return", headers=as_buyer)
     assert again.status_code == 409
     assert (await refunds.own_refunds(db, buyer, group))[0].amount == 700
+
+
+async def test_a_store_s_own_release_policy(
+    db: Database, client: httpx.AsyncClient, doors: Doors, settings: Settings, parts: Parts
+) -> None:
+    shop = await make_shop(db, price=1000, stock=3)
+    page = f"/console/sellers/{shop.seller_id}/release"
+    await doors.enter(await make_user(db, staff_role="finance"))
+    assert "3 days after the delivery" in await see(client, page)
+    await post(client, page, 422, policy="revealed_hours", days="61", hours="")
+    await post(client, page, policy="confirmed", days="20", hours="")
+    buyer = await make_user(db)
+    await give_money(db, buyer.user(), 1000)
+    await orders.buy_with_wallet(parts.get(orders.Combiner), purchase(buyer, shop.wish()))
+    terms = await db.fetchval(SYSTEM, "SELECT terms FROM orders.order_line")
+    assert "20 days" in orders.release_words(terms) and terms["release"]["policy"] == "confirmed"
+    await post(client, page, policy="")
+    assert (
+        await db.fetchval(SYSTEM, "SELECT release FROM sellers.seller WHERE id = $1", shop.seller_id) is None
+    )
+    await see(client, f"/console/sellers/{buyer.user_id}/release", 404)
+    await doors.enter(await make_user(db, staff_role="ops"))
+    await see(client, page, 403)

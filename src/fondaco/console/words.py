@@ -110,6 +110,7 @@ EVENTS: dict[str, Told] = {
     "session.started": Told("log-in", "quiet", "Signed in"),
     "staff.role_given": Told("shield-check", "wait", "Staff role changed"),
     "store.changed": Told("store", "quiet", "Store edited"),
+    "store.release_set": Told("clock", "wait", "When a store is paid was set"),
     "store.opened": Told("store", "new", "Store opened"),
     "team.member_added": Told("users", "new", "Joined a store's team"),
     "team.member_removed": Told("users", "quiet", "Left a store's team"),

@@ -63,6 +63,7 @@ from fondaco.orders.sales import (
     seller_orders,
     seller_sales,
 )
+from fondaco.orders.store_policy import set_store_release, store_release
 
 __all__ = [
     "MATURITY_DAYS",
@@ -122,6 +123,8 @@ __all__ = [
     "seller_orders",
     "seller_sales",
     "set_in_cart",
+    "set_store_release",
+    "store_release",
     "thaw",
     "watch",
 ]
