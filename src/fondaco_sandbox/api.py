@@ -158,6 +158,8 @@ class Api:
 
     async def _admit(self, request: Request, cause: Cause) -> Response:
         check_key(request.headers.get("authorization", ""))
+        if self._box.faults.strikes("down"):
+            raise ApiError(503, "The service is away for the moment. Try again later.", kind="api_error")
         account = request.headers.get("stripe-account")
         if account is not None and self._box.store.get("account", account) is None:
             message = f"The provided key does not have access to account '{account}' (or it does not exist)."
@@ -179,6 +181,8 @@ class Api:
     async def _post(self, asked: _Asked) -> Response:
         faults, path, key = self._box.faults, asked.request.path, asked.cause.idempotency_key
         mark = fingerprint_of(asked.pairs)
+        if key and asked.account:
+            key = f"{key} of {asked.account}"
         if key:
             kept = self.keys.begin(key, path, mark)
             if kept:

@@ -12,6 +12,17 @@ from fondaco_sandbox.web import Request
 
 Action: TypeAlias = Callable[[Request, Obj, str], Awaitable[Obj]]
 _Work: TypeAlias = Callable[[Sandbox, Obj, str], Obj]
+_UNASKED = {
+    "adjustment": "other_adjustment",
+    "contribution": "contribution",
+    "payout_minimum_balance_hold": "payout_minimum_balance_hold",
+    "payout_minimum_balance_release": "payout_minimum_balance_release",
+    "reserve_transaction": "risk_reserved_funds",
+    "stripe_fee": "fee",
+    "tax_fee": "tax",
+    "topup": "topup",
+}
+"""Movements that nobody asked for through the API, and their reporting category."""
 REJECTIONS = ("", "fraud", "incomplete_verification", "listed", "other", "terms_of_service")
 
 
@@ -130,6 +141,19 @@ def _arrive_payout(box: Sandbox, _content: Obj, payout_id: str) -> Obj:
     return needed(box, "payout", payout_id)
 
 
+def _move(box: Sandbox, content: Obj, _id: str) -> Obj:
+    """{"amount": -250, "currency": "eur", "type": "stripe_fee", "description": "..."}: money that moves on
+    the platform's balance without anything that the API was asked for, such as a monthly fee."""
+    amount = content.get("amount")
+    if isinstance(amount, bool) or not isinstance(amount, int) or amount == 0:
+        raise invalid("amount must be a whole number other than 0.", "amount")
+    kind = chosen(content, "type", tuple(_UNASKED), "adjustment")
+    currency = money.currency(str(content.get("currency", "eur")))
+    source: Obj = {"id": None, "currency": currency, "description": content.get("description")}
+    entry = balance.transaction(box.now(), source, kind, amount)
+    return balance.move(box, entry | {"reporting_category": _UNASKED[kind]})
+
+
 def _hasten(box: Sandbox, _content: Obj, _id: str) -> Obj:
     """All pending money can be used now."""
     return {"changed": balance.hasten(box)}
@@ -193,6 +217,7 @@ _WORKS: dict[str, _Work] = {
     "POST payouts/{id}/fail": _fail_payout,
     "POST payouts/{id}/arrive": _arrive_payout,
     "POST available": _hasten,
+    "POST movement": _move,
     "POST charges/{id}/dispute": _dispute,
     "POST charges/{id}/warn": _warn,
     "POST disputes/{id}/resolve": _resolve,

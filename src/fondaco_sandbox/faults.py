@@ -15,11 +15,12 @@ RATES: Obj = {
     "forge": 0,
     "twin": 0,
     "latency_ms": 0,
+    "down": 0,
     "seed": 1,
 }
 """Percent of events: delivered twice; never; late (by delay_ms); late by up to 1.5 s so that later ones
 overtake; with a badly signed copy; described by a second event of another id. `latency_ms` delays the API's
-answers to POST."""
+answers to POST. `down`: percent of all API requests, also of those that only read, answered with a 503."""
 COUNTED = ("lose_answer", "fail_before", "fail_after", "rate_limit", "refund_pends", "refund_fails")
 """What strikes the next `count` POSTs whose path begins with `path`: the work is done and the connection
 closed without an answer; a 500 before the work; a 500 after it; a 429; a refund that is pending first; a

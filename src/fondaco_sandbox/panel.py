@@ -19,6 +19,7 @@ _LABELS = {
     "forge": "Forged copy (%)",
     "twin": "Second event (%)",
     "latency_ms": "Slow answers (ms)",
+    "down": "API away (%)",
     "seed": "Seed",
     "lose_answer": "Lose answers",
     "fail_before": "500 before work",

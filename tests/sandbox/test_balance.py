@@ -144,3 +144,17 @@ def test_reports_that_are_refused(api: stripe.StripeClient, change: dict[str, ob
     with pytest.raises(stripe.InvalidRequestError) as caught:
         api.v1.reporting.report_runs.create({"report_type": kind, "parameters": parameters})  # type: ignore[arg-type]
     assert caught.value.param == param
+
+
+def test_a_movement_that_nobody_asked_for(api: stripe.StripeClient, sandbox: RunningSandbox) -> None:
+    made = sandbox.post("/sandbox/movement", amount=-250, type="stripe_fee", description="Monthly fee")
+    known = api.v1.balance_transactions.retrieve(made["id"])
+    assert (known.type, known.reporting_category, known.net, known.source) == (
+        "stripe_fee",
+        "fee",
+        -250,
+        None,
+    )
+    assert api.v1.balance.retrieve().available[0].amount == -250
+    for wrong in ({"amount": 0}, {"amount": "much"}, {"amount": 1, "type": "gift"}):
+        assert sandbox.control.post("/sandbox/movement", json=wrong).status_code == 400

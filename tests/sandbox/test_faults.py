@@ -139,3 +139,15 @@ def test_what_is_no_fault_is_refused(sandbox: RunningSandbox, wanted: dict[str, 
     answer = sandbox.control.post("/sandbox/faults", json=wanted)
     assert answer.status_code == 400 and answer.json()["error"]["param"] in wanted
     assert sandbox.control.get("/sandbox/faults").json() == before
+
+
+def test_away_for_reading_and_writing(api: stripe.StripeClient, sandbox: RunningSandbox) -> None:
+    sandbox.post("/sandbox/faults", down=100)
+    with pytest.raises(stripe.APIError) as caught:
+        api.v1.balance.retrieve()
+    assert caught.value.http_status == 503
+    with pytest.raises(stripe.APIError):
+        api.v1.customers.create({"email": "buyer@example.com"}, {"idempotency_key": "k"})
+    sandbox.post("/sandbox/faults", down=0)
+    assert api.v1.customers.list().data == []
+    assert api.v1.customers.create({"email": "buyer@example.com"}, {"idempotency_key": "k"}).id

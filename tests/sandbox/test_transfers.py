@@ -283,3 +283,8 @@ def test_a_manual_schedule_waits(api: stripe.StripeClient, sandbox: RunningSandb
     assert usable(api, account) == 1000
     made = api.v1.payouts.create({"amount": 600, "currency": "eur"}, {"stripe_account": account})
     assert (made.amount, usable(api, account)) == (600, 400)
+    other = api.v1.payouts.create({"amount": 300, "currency": "eur"}, {"idempotency_key": "p"})
+    mine = api.v1.payouts.create(
+        {"amount": 300, "currency": "eur"}, {"stripe_account": account, "idempotency_key": "p"}
+    )
+    assert other.id != mine.id, "keys of one account are nothing to another"
