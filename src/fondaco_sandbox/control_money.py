@@ -28,7 +28,7 @@ REJECTIONS = ("", "fraud", "incomplete_verification", "listed", "other", "terms_
 
 def actions(box: Sandbox) -> dict[str, Action]:
     """What the control API does about money, each in one transaction."""
-    steps = {name: _in_one_step(box, work) for name, work in _WORKS.items()}
+    steps = {name: _in_one_step(box, work) for name, work in WORKS.items()}
     return {**steps, "POST generate": _generating(box)}
 
 
@@ -210,7 +210,7 @@ def _resolve(box: Sandbox, content: Obj, dispute_id: str) -> Obj:
     return disputes.resolve(box, dispute, outcome, return_fee=bool(content.get("return_fee", False)))
 
 
-_WORKS: dict[str, _Work] = {
+WORKS: dict[str, _Work] = {
     "POST accounts/{id}": _change_account,
     "POST accounts/{id}/payout": _pay_out_account,
     "POST payout": _pay_out_platform,

@@ -76,7 +76,7 @@ EVIDENCE = (
 )
 INQUIRIES = ("warning_needs_response", "warning_under_review", "warning_closed")
 OPEN = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
-_VERDICTS = {"winning_evidence": "won", "losing_evidence": "lost", "escalate_inquiry_evidence": "escalated"}
+VERDICTS = {"winning_evidence": "won", "losing_evidence": "lost", "escalate_inquiry_evidence": "escalated"}
 """Words in the evidence that decide a test dispute."""
 
 
@@ -160,7 +160,7 @@ def submitted(box: Sandbox, dispute: Obj) -> None:
     _write_down(box, "dispute.submitted", dispute)
     box.emit("charge.dispute.updated", dispute, {"status": before})
     said = " ".join(str(value) for value in dispute["evidence"].values() if isinstance(value, str))
-    verdict = next((meant for word, meant in _VERDICTS.items() if word in said), None)
+    verdict = next((meant for word, meant in VERDICTS.items() if word in said), None)
     if verdict:
         box.store.hide(dispute["id"], verdict=verdict)
         box.later(box.settings.settle_seconds, "decide_dispute", dispute["id"])
