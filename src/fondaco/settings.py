@@ -180,6 +180,39 @@ class Settings(BaseSettings):
         int,
         Field(ge=1, le=720, description="Hours a seller has to answer such a report; then it is refunded."),
     ] = 72
+    chargeback_liability: Annotated[
+        Literal["platform", "seller", "shared"],
+        Field(
+            description="Who bears what a lost chargeback leaves owed by its buyer: platform (sellers "
+            "never), seller (up to what they got for the line), shared (chargeback_share of that)."
+        ),
+    ] = "platform"
+    chargeback_share: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10_000,
+            description="With chargeback_liability shared: the sellers' part, hundredths of a percent.",
+        ),
+    ] = 5_000
+    evidence_unconfirmed: Annotated[
+        Literal["send", "leave"],
+        Field(
+            description="What becomes of evidence nobody confirmed: send (evidence_hours before the bank's "
+            "time is over) or leave (the chargeback is lost)."
+        ),
+    ] = "send"
+    evidence_hours: Annotated[
+        int, Field(ge=1, le=240, description="Hours before the bank's time is over, for that.")
+    ] = 24
+    warning_refund_limit: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="After a card network's early warning of fraud, what is unspent of a payment goes "
+            "back by itself up to this, minor units. 0: never.",
+        ),
+    ] = 10_000
     goodwill_limit: Annotated[
         int, Field(ge=0, description="Above this a goodwill payment needs two people, minor units.")
     ] = 2_000

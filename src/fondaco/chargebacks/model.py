@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from fondaco.core.machine import Machine, Move
+from fondaco.core.problem import Problem
 
 OPEN = ("WARNING_NEEDS_RESPONSE", "WARNING_UNDER_REVIEW", "NEEDS_RESPONSE", "UNDER_REVIEW")
 ENDED = ("WARNING_CLOSED", "WON", "LOST", "PREVENTED")
@@ -56,6 +57,76 @@ CHARGEBACK = Machine(
 )
 
 
+EVIDENCE_STATES = ("DRAFT", "CONFIRMED", "SENDING", "UNKNOWN", "SENT", "REFUSED", "CLOSED")
+EVIDENCE = Machine(
+    "chargeback_evidence",
+    born=("DRAFT",),
+    ends=("SENT", "REFUSED", "CLOSED"),
+    moves=(
+        Move("DRAFT", "CONFIRMED", "finance", "somebody read it; it is sent at once"),
+        Move("DRAFT", "SENDING", "sweeper", "nobody confirmed it, and its time is nearly over"),
+        Move("DRAFT", "CLOSED", "system", "the bank decided, or its time was over, before it was sent"),
+        Move("CONFIRMED", "SENDING", "worker", "what is sent is written down; the call is about to start"),
+        Move("CONFIRMED", "CLOSED", "system", "the bank decided, or its time was over, before it was sent"),
+        Move("SENDING", "SENT", "worker", "the provider has it"),
+        Move("SENDING", "REFUSED", "worker", "the provider would not take it"),
+        Move("SENDING", "UNKNOWN", "worker, sweeper", "no answer: ask before anything is sent again"),
+        Move("UNKNOWN", "SENT", "sweeper", "the provider counts it"),
+        Move("UNKNOWN", "REFUSED", "sweeper", "it never came, and its time is over"),
+        Move("UNKNOWN", "SENDING", "sweeper", "provably absent: the same again"),
+    ),
+)
+REASONS: dict[str, str] = {
+    "bank_cannot_process": "The bank could not process the payment",
+    "credit_not_processed": "The buyer says that money back never came",
+    "customer_initiated": "The buyer asked the bank for the money back",
+    "debit_not_authorized": "The buyer says that the debit was not allowed",
+    "duplicate": "The buyer says that they paid twice",
+    "fraudulent": "The buyer says that it was not them who paid",
+    "general": "No reason was given",
+    "incorrect_account_details": "The account's details are wrong",
+    "insufficient_funds": "The account had too little money",
+    "noncompliant": "The payment broke a rule of the card network",
+    "product_not_received": "The buyer says that nothing arrived",
+    "product_unacceptable": "The buyer says that it was not as described",
+    "subscription_canceled": "The buyer says that it was cancelled",
+    "unrecognized": "The buyer does not know the payment",
+}
+
+
+def reason_words(code: str) -> str:
+    """The network's reason in words."""
+    return REASONS.get(code) or code.replace("_", " ").capitalize()
+
+
+class EvidenceMoved(Problem):
+    """The evidence was sent, or the bank decided, meanwhile. Look at it again."""
+
+    status = 409
+    code = "evidence_moved"
+
+
+class WindowOver(Problem):
+    """The time to add something is over, or it was sent already."""
+
+    status = 409
+    code = "window_over"
+
+
+class NothingOwed(Problem):
+    """Nothing is owed of this chargeback any more."""
+
+    status = 409
+    code = "nothing_owed"
+
+
+class StillAtStake(Problem):
+    """This wallet cannot be let go: a chargeback is still open, or something is still owed of it."""
+
+    status = 409
+    code = "still_at_stake"
+
+
 class Chargeback(msgspec.Struct, frozen=True, kw_only=True):
     """A card network's dispute of a funding. Amounts in minor units."""
 
@@ -67,7 +138,7 @@ class Chargeback(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     reason: str
     state: str
-    provider_state: Annotated[str, Meta(description="The provider's own word, as last told.")]
+    provider_status: Annotated[str, Meta(description="The provider's own word, as last told.")]
     due_by: Annotated[datetime | None, Meta(description="Until then evidence counts.")]
     opened_at: datetime
     ended_at: datetime | None
@@ -75,4 +146,9 @@ class Chargeback(msgspec.Struct, frozen=True, kw_only=True):
     held: Annotated[int, Meta(description="What is held of the buyer's wallet for it.")]
     owed: Annotated[int, Meta(description="What the buyer still owes of a lost one.")]
     written_off: int
+    repaid: Annotated[int, Meta(description="What the buyer paid back of a lost one.")]
+    borne: Annotated[int, Meta(description="What sellers bore of it, where their terms say so.")]
+    cleared_at: Annotated[
+        datetime | None, Meta(description="When the wallet was let go although it was lost.")
+    ]
     version: int

@@ -7,9 +7,13 @@ a chargeback ever moves an account of a seller.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from uuid import UUID
 
-from fondaco import audit, refunds, wallets
+from fondaco import refunds, risk, wallets
+from fondaco.chargebacks.evidence import close_late, prepare
+from fondaco.chargebacks.lines import attribute, bear, give_back_share
 from fondaco.chargebacks.model import CHARGEBACK, ENDED, OPEN
+from fondaco.chargebacks.standing import post_one, refresh_standing, standing, tell
 from fondaco.core.clock import now
 from fondaco.core.db import Connection, Record
 from fondaco.core.ids import uuid7
@@ -21,7 +25,6 @@ from fondaco.ledger import (
     buyer_receivable_of,
     chargeback_held_of,
     platform,
-    post,
     wallet_hold_of,
     wallet_of,
 )
@@ -57,8 +60,22 @@ async def note_dispute(conn: Connection, facts: DisputeFacts) -> bool:
     elif facts.status == "lost" and await _booked(conn, f"dp:{facts.id}"):
         await _lose(conn, await _again(conn, row), facts.id)
     await mirror_funding(conn, funding["id"])
+    await attribute(conn, row["id"])
+    row = await _again(conn, row)
+    if row["state"] == "LOST":
+        await bear(conn, row)
+    await _signal(conn, row)
+    await (prepare(conn, row) if row["state"] in OPEN else close_late(conn, row["id"]))
     await refresh_standing(conn, row["user_id"])
     return True
+
+
+async def _signal(conn: Connection, row: Record) -> None:
+    """What it says about the buyer's standing; harmless to repeat."""
+    party, ref = f"user:{row['user_id']}", f"chargeback:{row['id']}"
+    await risk.signal(conn, party, "chargeback.opened", ref)
+    if row["state"] in ("LOST", "WON"):
+        await risk.signal(conn, party, f"chargeback.{row['state'].lower()}", ref)
 
 
 async def _row(conn: Connection, funding: Record, facts: DisputeFacts) -> Record:
@@ -71,7 +88,7 @@ async def _row(conn: Connection, funding: Record, facts: DisputeFacts) -> Record
     if known is None:
         made = await conn.fetchrow(
             """INSERT INTO chargebacks.chargeback (id, provider_id, funding_id, user_id, amount, currency,
-                 reason, state, provider_state, due_by, opened_at, ended_at)
+                 reason, state, provider_status, due_by, opened_at, ended_at)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING *""",
             uuid7(),
             facts.id,
@@ -87,14 +104,14 @@ async def _row(conn: Connection, funding: Record, facts: DisputeFacts) -> Record
             now() if state in ENDED else None,
         )
         assert made
-        await _tell(conn, made, "chargeback.opened", state=state)
+        await tell(conn, made, "chargeback.opened", state=state)
         return made
     moved = known["state"] != state and CHARGEBACK.allows(known["state"], state)
-    same = known["state"] != state or (known["provider_state"], known["due_by"]) == (facts.status, due)
+    same = known["state"] != state or (known["provider_status"], known["due_by"]) == (facts.status, due)
     if not moved and same:
         return known
     row = await conn.fetchrow(
-        """UPDATE chargebacks.chargeback SET state = $2, provider_state = $3, due_by = coalesce($4, due_by),
+        """UPDATE chargebacks.chargeback SET state = $2, provider_status = $3, due_by = coalesce($4, due_by),
              ended_at = CASE WHEN $5 THEN coalesce(ended_at, now()) END, heard_at = now(),
              version = version + 1
            WHERE id = $1 RETURNING *""",
@@ -106,7 +123,7 @@ async def _row(conn: Connection, funding: Record, facts: DisputeFacts) -> Record
     )
     assert row
     if moved:
-        await _tell(conn, row, f"chargeback.{state.lower()}", state=state)
+        await tell(conn, row, f"chargeback.{state.lower()}", state=state)
     return row
 
 
@@ -125,8 +142,8 @@ async def _take(conn: Connection, row: Record, funding: Record, amount: int, dis
     """The network took the money. What the buyer has not seen yet is taken back first, so that the wallet can
     cover more of it; what is in the wallet is held."""
     user, currency = row["user_id"], row["currency"]
-    await _take_back_unseen(conn, row, funding, amount)
-    await wallets.stand(conn, user, "WALLET_AT_RISK")
+    await take_back_unseen(conn, user, currency, funding["group_id"], amount)
+    await refresh_standing(conn, user)  # locks the wallet
     held = min(amount, await balance(conn, wallet_of(user, currency)))
     legs: list[tuple[AccountRef, int]] = [
         (chargeback_held_of(row["id"], currency), amount),
@@ -140,12 +157,15 @@ async def _take(conn: Connection, row: Record, funding: Record, amount: int, dis
         amount,
         held,
     )
-    await _post(conn, "chargeback_opened", f"dp:{dispute_id}", row, legs)
+    await post_one(conn, "chargeback_opened", f"dp:{dispute_id}", row, legs)
 
 
-async def _take_back_unseen(conn: Connection, row: Record, funding: Record, amount: int) -> None:
-    user, currency = row["user_id"], row["currency"]
-    lines = await conn.fetch(_UNSEEN, user, currency, funding["group_id"])
+async def take_back_unseen(
+    conn: Connection, user: UUID, currency: str, group_id: UUID | None, amount: int
+) -> None:
+    """Give back into the wallet what the buyer bought and has not seen, newest first, until it holds
+    `amount` (minor units): from the wallet, or with the card payment of that purchase."""
+    lines = await conn.fetch(_UNSEEN, user, currency, group_id)
     for line in lines:
         if await balance(conn, wallet_of(user, currency)) >= amount:
             return
@@ -168,18 +188,20 @@ async def _fees(conn: Connection, row: Record, movements: Sequence[BalanceTransa
                 (platform("chargeback_fees", movement.currency), movement.fee),
                 (platform("psp_clearing", movement.currency), -movement.fee),
             ]
-            await _post(conn, kind, f"fee:{movement.id}", row, legs)
+            await post_one(conn, kind, f"fee:{movement.id}", row, legs)
 
 
 async def _give_back(conn: Connection, row: Record, amount: int, dispute_id: str) -> None:
     """The money came back. Before it was lost the wallet's hold ends with it; after, what the buyer owed of
     it is settled and the rest is the wallet's."""
-    if await _booked(conn, f"dpwon:{dispute_id}") or await _booked(conn, f"dprev:{dispute_id}"):
+    if row["reversed_at"] or await _booked(conn, f"dpwon:{dispute_id}"):
         return
     user, currency = row["user_id"], row["currency"]
-    psp = (platform("psp_clearing", currency), amount)
     if not await _booked(conn, f"dplost:{dispute_id}"):
-        legs = [psp, (chargeback_held_of(row["id"], currency), -amount)]
+        legs = [
+            (platform("psp_clearing", currency), amount),
+            (chargeback_held_of(row["id"], currency), -amount),
+        ]
         if row["held"]:
             legs += [(wallet_hold_of(user, currency), row["held"]), (wallet_of(user, currency), -row["held"])]
         await conn.execute(
@@ -188,25 +210,29 @@ async def _give_back(conn: Connection, row: Record, amount: int, dispute_id: str
             row["id"],
             amount,
         )
-        await _post(conn, "chargeback_won", f"dpwon:{dispute_id}", row, legs)
+        await post_one(conn, "chargeback_won", f"dpwon:{dispute_id}", row, legs)
         return
-    owed = min(amount, row["owed"])
-    loss = min(amount - owed, row["written_off"])
-    rest = amount - owed - loss
+    shared = await give_back_share(conn, row, amount)
+    owed = min(amount - shared, row["owed"])
+    loss = min(amount - shared - owed, row["written_off"])
+    rest = amount - shared - owed - loss
     parts = (
+        (platform("psp_clearing", currency), amount - shared),
         (buyer_receivable_of(user, currency), -owed),
         (platform("chargeback_loss", currency), -loss),
         (wallet_of(user, currency), -rest),
     )
     await conn.execute(
         """UPDATE chargebacks.chargeback SET owed = owed - $2, written_off = written_off - $3,
-             version = version + 1 WHERE id = $1""",
+             repaid = 0, reversed_at = now(), version = version + 1 WHERE id = $1""",
         row["id"],
         owed,
         loss,
     )
-    await _post(conn, "chargeback_reversed", f"dprev:{dispute_id}", row, [psp, *(p for p in parts if p[1])])
-    await _tell(conn, row, "chargeback.reversed", amount=amount)
+    legs = [leg for leg in parts if leg[1]]
+    if legs:
+        await post_one(conn, "chargeback_reversed", f"dprev:{dispute_id}", row, legs)
+    await tell(conn, row, "chargeback.reversed", amount=amount)
 
 
 async def _lose(conn: Connection, row: Record, dispute_id: str) -> None:
@@ -224,7 +250,7 @@ async def _lose(conn: Connection, row: Record, dispute_id: str) -> None:
         row["id"],
         owed,
     )
-    await _post(conn, "chargeback_lost", f"dplost:{dispute_id}", row, legs)
+    await post_one(conn, "chargeback_lost", f"dplost:{dispute_id}", row, legs)
 
 
 async def hold_more(conn: Connection, chargeback_id: object) -> int:
@@ -234,7 +260,7 @@ async def hold_more(conn: Connection, chargeback_id: object) -> int:
     if row is None or row["state"] not in OPEN or row["held"] >= row["taken"]:
         return 0
     user, currency = row["user_id"], row["currency"]
-    await wallets.stand(conn, user, await _standing(conn, user))  # locks the wallet
+    await wallets.stand(conn, user, await standing(conn, user))  # locks the wallet
     more = min(row["taken"] - row["held"], await balance(conn, wallet_of(user, currency)))
     if more <= 0:
         return 0
@@ -245,7 +271,7 @@ async def hold_more(conn: Connection, chargeback_id: object) -> int:
     )
     key = f"dphold:{row['provider_id']}:{row['held'] + more}:{row['version']}"
     legs = [(wallet_of(user, currency), more), (wallet_hold_of(user, currency), -more)]
-    await _post(conn, "chargeback_hold", key, row, legs)
+    await post_one(conn, "chargeback_hold", key, row, legs)
     return more
 
 
@@ -268,45 +294,3 @@ async def mirror_funding(conn: Connection, funding_id: object) -> None:
         list(OPEN),
         list(wallets.PAID),
     )
-
-
-async def _standing(conn: Connection, user_id: object) -> str:
-    row = await conn.fetchrow(
-        """SELECT bool_or(state = ANY ($2)) AS open, bool_or(owed > 0) AS owes,
-             bool_or(state = 'LOST' AND cleared_at IS NULL) AS lost
-           FROM chargebacks.chargeback WHERE user_id = $1""",
-        user_id,
-        list(OPEN),
-    )
-    assert row
-    if row["owes"]:
-        return "LOCKED"
-    return "WALLET_AT_RISK" if row["open"] or row["lost"] else "OK"
-
-
-async def refresh_standing(conn: Connection, user_id: object) -> None:
-    """The buyer's wallets stand as their chargebacks say; told when that is another way than before."""
-    wanted = await _standing(conn, user_id)
-    before = await wallets.stand(conn, user_id, wanted)  # type: ignore[arg-type]
-    if before != wanted:
-        kind = {"OK": "wallet.freed", "LOCKED": "wallet.locked"}.get(wanted, "wallet.at_risk")
-        await audit.record(
-            conn, kind, f"user:{user_id}", "stripe", {"user_id": str(user_id), "before": before}
-        )
-
-
-async def _post(
-    conn: Connection, kind: str, key: str, row: Record, legs: Sequence[tuple[AccountRef, int]]
-) -> None:
-    await post(conn, kind, idem=key, ref=f"funding:{row['funding_id']}", actor="stripe", legs=legs)
-
-
-async def _tell(conn: Connection, row: Record, kind: str, **more: object) -> None:
-    data = {
-        "user_id": str(row["user_id"]),
-        "funding_id": str(row["funding_id"]),
-        "amount": row["amount"],
-        "currency": row["currency"],
-        "reason": row["reason"],
-    }
-    await audit.record(conn, kind, f"chargeback:{row['id']}", "stripe", data | more)

@@ -57,6 +57,12 @@ _LOOK: dict[str, tuple[str, str, str]] = {
         "/console/approvals/{}",
         "console.approvals",
     ),
+    "chargeback": (
+        """SELECT c.id, 'Chargeback of ' || u.email AS words, c.id AS target FROM chargebacks.chargeback c
+           JOIN identity.users u ON u.id = c.user_id WHERE c.id = ANY ($1)""",
+        "/console/chargebacks/{}",
+        "console.chargebacks",
+    ),
     "payout": (
         """SELECT p.id, 'Payout to ' || s.name AS words, p.id AS target FROM payouts.payout p
            JOIN sellers.seller s ON s.id = p.seller_id WHERE p.id = ANY ($1)""",

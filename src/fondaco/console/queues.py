@@ -37,6 +37,18 @@ _QUEUES: tuple[tuple[str, str, str, str, str, str, str], ...] = (
              ORDER BY asked_at LIMIT $1) first""",
     ),
     (
+        "chargebacks",
+        "Chargebacks to answer",
+        "chargeback",
+        "wait",
+        "/console/chargebacks?state=NEEDS_RESPONSE&state=WARNING_NEEDS_RESPONSE",
+        "console.chargebacks",
+        """SELECT count(*) AS n, min(opened_at) AS oldest, min(due_by) AS due FROM (
+             SELECT opened_at, due_by FROM chargebacks.chargeback
+             WHERE state IN ('NEEDS_RESPONSE', 'WARNING_NEEDS_RESPONSE')
+             ORDER BY due_by, id LIMIT $1) first""",
+    ),
+    (
         "cases_open",
         "Cases to take up",
         "case",

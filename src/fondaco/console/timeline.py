@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from fondaco import audit, cases, inbox, ledger, notifications, orders, payouts, wallets
+from fondaco import audit, cases, chargebacks, inbox, ledger, notifications, orders, payouts, wallets
 from fondaco.audit import AuditEvent
 from fondaco.console.model import Leg, Named, TimelineItem, may
 from fondaco.console.names import names_of, short_address
@@ -105,10 +105,14 @@ async def _money_story(
     scope = viewer.as_staff
     refunds = [r for f in fundings for r in await wallets.refunds_of(db, scope, f.id)]
     refs = refs + [f"funding:{f.id}" for f in fundings] + [f"refund:{r.id}" for r in refunds]
+    disputes = await chargebacks.chargebacks_of_funding(db, scope, [f.id for f in fundings])
+    refs += [f"chargeback:{d.id}" for d in disputes]
     journals = await ledger.journals_of(db, scope, refs)
     events = await audit.history(db, scope, [*refs, *also])
     mails = await notifications.mails_of(db, viewer, refs)
-    arrived = await inbox.events_about(db, scope, _provider_ids(fundings, refunds))
+    arrived = await inbox.events_about(
+        db, scope, [*_provider_ids(fundings, refunds), *(d.provider_id for d in disputes)]
+    )
     named = {f"user:{i}" for i in (*people, *(f.user_id for f in fundings))}
     named |= {e.actor for e in events} | {j.actor for j in journals}
     named |= {e.owner for j in journals for e in j.entries}

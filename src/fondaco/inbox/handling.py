@@ -23,6 +23,7 @@ from fondaco.inbox.model import (
     REFUND_TYPES,
     SESSION_TYPES,
     TRANSFER_TYPES,
+    WARNING_TYPES,
     of_no_interest,
 )
 from fondaco.inbox.settle import settle_funding
@@ -213,6 +214,17 @@ async def _dispute(handling: Handling) -> Effect:
     return effect
 
 
+async def _warning(handling: Handling) -> Effect:
+    facts = await handling.gateway.retrieve_warning(handling.object["id"])
+
+    async def unknown(conn: Connection, done: Done) -> Verdict:
+        if not handling.last_wait:
+            return ("DEFERRED", "The payment it warns of is not known yet.")
+        return await handling.differs(conn, "a warning of a payment that is not ours")
+
+    return _noted(lambda conn: chargebacks.note_warning(conn, facts), unknown)
+
+
 async def _account(handling: Handling) -> Effect:
     account_id = handling.row["account"] or handling.row["object_id"]
     return _noted(await payouts.ask_account(handling.gateway, account_id), _nothing(_UNKNOWN))
@@ -246,6 +258,7 @@ VERBS: dict[str, Callable[[Handling], Awaitable[Effect]]] = {
     "charge.updated": _charge,
     **dict.fromkeys(REFUND_TYPES, _refund),
     **dict.fromkeys(DISPUTE_TYPES, _dispute),
+    **dict.fromkeys(WARNING_TYPES, _warning),
 }
 
 

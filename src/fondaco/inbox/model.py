@@ -51,6 +51,7 @@ DISPUTE_TYPES = (
     "charge.dispute.funds_withdrawn",
     "charge.dispute.funds_reinstated",
 )
+WARNING_TYPES = ("radar.early_fraud_warning.created", "radar.early_fraud_warning.updated")
 TYPES = frozenset(
     (
         *SESSION_TYPES,
@@ -58,6 +59,7 @@ TYPES = frozenset(
         "charge.updated",
         *REFUND_TYPES,
         *DISPUTE_TYPES,
+        *WARNING_TYPES,
         *TRANSFER_TYPES,
         *ACCOUNT_TYPES,
     )

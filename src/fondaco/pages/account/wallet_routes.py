@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent
 
-from fondaco import inbox, ledger, orders, wallets
+from fondaco import chargebacks, inbox, ledger, orders, wallets
 from fondaco.core.money import BadAmount, Money, parse_amount
 from fondaco.core.problem import Invalid, Problem
 from fondaco.core.web import Call
@@ -72,6 +72,7 @@ async def _wallet_page(request: Call, amount: str = "", problem: Problem | None 
         status=form_status(problem) if problem else 200,
         crumbs=[Crumb("Home", "/"), Crumb("Wallet")],
         balance=await ledger.wallet_balance(request.db, viewer, currency),
+        block=await chargebacks.own_block(request.db, viewer, currency),
         query=query,
         moves=await moves(request, shown),
         next_cursor=request.cursors.make("wallet.entries", [shown[-1].number]) if more else None,

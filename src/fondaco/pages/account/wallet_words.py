@@ -19,6 +19,12 @@ _WORDS = {
     "refund_intent": "Sent back to your card",
     "refund_failed": "Card refund that did not go through",
     "refund_late_failure": "Card refund your bank returned",
+    "chargeback_opened": "Held: your bank disputes a payment",
+    "chargeback_hold": "Held: your bank disputes a payment",
+    "chargeback_unhold": "No longer held",
+    "chargeback_won": "No longer held: the dispute ended",
+    "chargeback_reversed": "Your bank gave a payment back",
+    "chargeback_repaid": "Paid: owed after a dispute",
     "reversal": "Correction",
 }
 
@@ -66,7 +72,9 @@ def _move(entry: WalletEntry, numbers: dict[UUID, str], fundings: dict[UUID, Fun
         words = f"Refund for order {numbers[about]}" if entry.amount > 0 else f"Order {numbers[about]}"
     elif about and about in fundings:
         funding = fundings[about]
-        if funding.purpose == "top_up":
+        if entry.kind.startswith("chargeback_"):
+            href = f"/wallet/top-ups/{funding.id}" if funding.purpose == "top_up" else ""
+        elif funding.purpose == "top_up":
             words, href = "Top-up by card", f"/wallet/top-ups/{funding.id}"
         else:
             words, href = "Card payment for an order", f"/orders/{funding.group_id}"

@@ -43,6 +43,7 @@ _NAV: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         (
             ("Payments", "/console/fundings", "credit-card", "console.orders"),
             ("Refunds", "/console/refunds", "undo-2", "console.orders"),
+            ("Chargebacks", "/console/chargebacks", "shield-x", "console.chargebacks"),
             ("Payouts", "/console/payouts", "banknote", "console.payouts"),
             ("Ledger", "/console/ledger", "book-open", "console.ledger"),
             ("Papers", "/console/papers", "file-text", "console.ledger"),

@@ -46,6 +46,7 @@ _NAV = (
             ("Overview", HOME, "layout-dashboard", "seller.see"),
             ("Orders", f"{HOME}/orders", "receipt", "sales.read"),
             ("Cases", f"{HOME}/cases", "flag", "sales.read"),
+            ("Chargebacks", f"{HOME}/chargebacks", "shield-x", "sales.read"),
             ("Balance", f"{HOME}/balance", "wallet", "balance.read"),
             ("Payouts", f"{HOME}/payouts", "banknote", "balance.read"),
             ("Papers", f"{HOME}/papers", "file-text", "balance.read"),
