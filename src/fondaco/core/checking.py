@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from fondaco.core.db import SYSTEM, Connection, Database
+from fondaco.core.db import SYSTEM, Connection, Database, Scope
 
 Progress = Callable[[str], object]
 MOST = 1000  # faults told of one rule; more of them say nothing new
@@ -65,11 +65,11 @@ class Findings:
 
 
 @asynccontextmanager
-async def snapshot(db: Database, *, seconds: int = 0) -> AsyncGenerator[Connection]:
-    """One unchanging view of the whole database, read-only. `seconds`: the longest one statement may take,
-    0 for however long it takes. It never takes a second processor."""
+async def snapshot(db: Database, scope: Scope = SYSTEM, *, seconds: int = 0) -> AsyncGenerator[Connection]:
+    """One unchanging view of the database as this scope sees it, read-only. `seconds`: the longest one
+    statement may take, 0 for however long it takes. It never takes a second processor."""
     async with db.held() as conn:
-        await conn.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {SYSTEM.sql()}")
+        await conn.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {scope.sql()}")
         try:
             await conn.execute(f"SET LOCAL statement_timeout = {int(seconds) * 1000}")
             await conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
