@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 
-from fondaco import audit, delivery, inbox, wallets
+from fondaco import audit, delivery, inbox, payouts, wallets
 from fondaco.app import all_routes, build_parts, create_app
 from fondaco.core import failpoints
 from fondaco.core.db import Database
@@ -102,6 +102,18 @@ async def sweep_fundings(parts: Parts, given: dict[str, Any]) -> None:
 
 async def sweep_refunds(parts: Parts, given: dict[str, Any]) -> None:
     await wallets.sweep_refunds(parts.get(Database), parts.get(StripeGateway))
+
+
+async def send_payout(parts: Parts, given: dict[str, Any]) -> None:
+    await payouts.send_payout(parts.get(Database), parts.get(StripeGateway), UUID(given["payout"]))
+
+
+async def sweep_payouts(parts: Parts, given: dict[str, Any]) -> None:
+    await payouts.sweep_payouts(parts.get(Database), parts.get(StripeGateway))
+
+
+async def payout_run(parts: Parts, given: dict[str, Any]) -> None:
+    await payouts.run_due(parts.get(Database), parts.get(Settings))
 
 
 async def expire_orders(parts: Parts, given: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from tests.conftest import key as new_key
 from tests.notifications.server import Mailbox, mail_server
 from tests.support.goods import add_keys, make_listing, some_keys
 from tests.support.money import Till, make_buyer, signature
+from tests.support.payouts import paying, payouts_of
 from tests.support.people import make_seller, make_user_and_token
 
 ACTIONS = ("kill", "raise", "lose_connection")
@@ -204,6 +205,33 @@ class Stage:
 
         return Scene(steps.sweep_refunds, {}, after, self.till.settings, waiting)
 
+    async def payout(self) -> Scene:
+        one = await paying(self.till, self.owner)
+        payout = await one.withdraw()
+
+        async def after(_: Any) -> None:
+            await perform(self.till.settings, steps.sweep_payouts, {})
+            assert await one.state(payout) == "SENT"
+            assert one.transfers == [1800]
+
+        waiting = """UPDATE payouts.payout SET called_at = called_at - interval '5 minutes',
+                       checked_at = checked_at - interval '5 minutes',
+                       lease_until = now() - interval '1 minute'"""
+        return Scene(steps.send_payout, {"payout": str(payout)}, after, self.till.settings, waiting)
+
+    async def payouts(self) -> Scene:
+        scene = await self.payout()
+        return Scene(steps.sweep_payouts, {}, scene.after, scene.settings, scene.between)
+
+    async def payout_run(self) -> Scene:
+        one = await paying(self.till, self.owner)
+
+        async def after(_: Any) -> None:
+            assert [p["amount"] for p in await payouts_of(self.db, one.shop)] == [1800]
+            assert await self.count("SELECT count(*) FROM payouts.run WHERE ended_at IS NOT NULL") == 1
+
+        return Scene(steps.payout_run, {}, after, self.till.settings)
+
     async def reveal(self) -> Scene:
         scene = await self.order("wallet")
         _, placed = await perform(self.till.settings, scene.step, scene.given)
@@ -334,6 +362,10 @@ SCENES: dict[str, Callable[[Stage], Awaitable[Scene]]] = {
     "refund.before_call": Stage.refund,
     "refund.after_call_before_store": Stage.refund,
     "refund.after_store_before_commit": Stage.refund,
+    "payout.run.before_commit": Stage.payout_run,
+    "payout.before_call": Stage.payout,
+    "payout.after_call_before_store": Stage.payout,
+    "payout.after_store_before_commit": Stage.payout,
     "delivery.reveal.before_commit": Stage.reveal,
     "delivery.reveal.after_commit": Stage.reveal,
     "delivery.after_decrypt": Stage.reveal,
@@ -343,6 +375,7 @@ SCENES: dict[str, Callable[[Stage], Awaitable[Scene]]] = {
     "sweeper.events.after_select": Stage.left_lying,
     "sweeper.fundings.after_select": Stage.fundings,
     "sweeper.refunds.after_select": Stage.refunds,
+    "sweeper.payouts.after_select": Stage.payouts,
     "sweeper.orders.after_select": Stage.unpaid,
     "backfill.after_list": Stage.missed,
     "backfill.mid_list": Stage.missed,

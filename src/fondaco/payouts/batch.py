@@ -52,6 +52,7 @@ async def finish(db: Database, settings: Settings, day: date) -> None:
     """Step by step to the end of a run."""
 
     async def work(conn: Connection) -> int:
+        await conn.execute("SET LOCAL statement_timeout = '15min'")  # one seller may have a million lines
         done = await conn.fetchval("SELECT payouts.run_step($1, $2, $3)", day, settings.payout_min, STEP)
         if failpoints.armed:
             await failpoints.reached("payout.run.before_commit", conn)

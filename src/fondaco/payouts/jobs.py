@@ -46,6 +46,11 @@ async def free_reserves(parts: Parts) -> None:
         pass
 
 
+async def check_banks(parts: Parts) -> None:
+    """Ask about payouts of whose arrival at the bank nobody told us."""
+    await taking_back.check_banks(parts.get(Database), parts.get(StripeGateway))
+
+
 async def check_accounts(parts: Parts) -> None:
     """Ask about payout accounts whose events may have been missed."""
     await accounts.check_accounts(parts.get(Database), parts.get(StripeGateway))
@@ -60,4 +65,5 @@ periodic: list[tuple[str, float, Callable[[Parts], Awaitable[None]]]] = [
     ("payouts.sweep", 5, sweep),
     ("payouts.free_reserves", 3600, free_reserves),
     ("payouts.check_accounts", 300, check_accounts),
+    ("payouts.check_banks", 3600, check_banks),
 ]

@@ -1,6 +1,7 @@
 """Transfers taken back, and what the seller's bank says. A reversal is three commits like a transfer; what
 the bank does moves no money of ours and is noted only."""
 
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -223,3 +224,31 @@ async def _at_bank(conn: Connection, row: Record, word: str, facts: BankPayoutFa
     data = {"seller_id": str(row["seller_id"]), "amount": row["amount"], "currency": row["currency"]}
     kind = "payout.paid" if word == "PAID" else "payout.bank_failed"
     await audit.record(conn, kind, f"payout:{row['id']}", "stripe", {**data, "because": words})
+
+
+async def check_banks(db: Database, gateway: StripeGateway) -> int:
+    """Ask about payouts that left over a day ago and of whose arrival nobody told us; returns how many
+    accounts were asked about."""
+    rows = await db.fetch(
+        SYSTEM,
+        """SELECT destination, min(sent_at) AS since FROM payouts.payout
+           WHERE state = 'SENT' AND sent_at < now() - interval '1 day'
+             AND coalesce(checked_at, sent_at) < now() - interval '12 hours'
+           GROUP BY destination ORDER BY min(checked_at) LIMIT 50""",
+    )
+    for row in rows:
+        try:
+            found = await gateway.list_bank_payouts(row["destination"], int(row["since"].timestamp()))
+        except (ProviderUnknown, ProviderRefused) as error:
+            log.warning("bank.not_checked", account=row["destination"], why=str(error))
+            found = []
+        await db.run(SYSTEM, partial(_note_all, row["destination"], sorted(found, key=lambda f: f.created)))
+    return len(rows)
+
+
+async def _note_all(destination: str, found: list[BankPayoutFacts], conn: Connection) -> None:
+    await conn.execute(
+        "UPDATE payouts.payout SET checked_at = now() WHERE destination = $1 AND state = 'SENT'", destination
+    )
+    for facts in found:
+        await note_bank_payout(conn, facts)
