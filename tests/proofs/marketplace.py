@@ -37,6 +37,17 @@ INSERT INTO inbox.event (provider, event_id, type, api_version, livemode, object
 SELECT 'stripe', 'evt_' || gen_random_uuid(), 'customer.created', 'v', false, 'cus_' || gen_random_uuid(),
        now(), '{}', 'webhook', 'RECEIVED' FROM generate_series(1, $1)
 """
+REQUESTS = """
+INSERT INTO approvals.request (id, kind, ref, payload, words, reason, permission, state, expires_at)
+SELECT gen_random_uuid(), 'money.goodwill', 'user:' || gen_random_uuid(), '{}', 'It happens', 'It is due',
+       'console.adjust', 'OPEN', now() + interval '7 days' FROM generate_series(1, $1)
+"""
+REPORTS = """
+INSERT INTO refunds.report (id, entitlement_id, line_id, order_id, buyer_id, seller_id, why, state, due_at)
+SELECT gen_random_uuid(), e.id, e.line_id, e.order_id, e.buyer_id, e.seller_id, 'It does not work', 'OPEN',
+       now() + interval '3 days' FROM delivery.entitlement e WHERE e.unit_id IS NOT NULL LIMIT $1
+ON CONFLICT DO NOTHING
+"""
 OUR_WORDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 
 
@@ -106,12 +117,14 @@ class World:
         await asyncio.gather(*(self._buy(combiner, *wish) for wish in wishes))
         await self.owner.execute(TOP_UPS, self.market.buyers[0].id, size)
         await self.owner.execute(EVENTS, size)
+        await self.owner.execute(REQUESTS, size)
+        await self.owner.execute(REPORTS, size)
         for _ in range(100):
             before = await self._count("notifications.mail")
             await read_events(self.parts)
             if await self._count("notifications.mail") == before:
                 break
-        await self._dispute(size // 6)
+        await self._dispute(min(size, 150))
         await self.owner.execute("ANALYZE")
         await self._name_things()
 
@@ -150,6 +163,9 @@ class World:
             "group_id": "SELECT id FROM orders.order_group WHERE buyer_id = $1 ORDER BY id DESC LIMIT 1",
             "order_id": """SELECT o.id FROM orders.orders o JOIN orders.order_group g ON g.id = o.group_id
                            WHERE g.buyer_id = $1 ORDER BY o.id DESC LIMIT 1""",
+            "line_id": """SELECT l.id FROM orders.order_line l WHERE l.order_id = (
+                 SELECT o.id FROM orders.orders o JOIN orders.order_group g ON g.id = o.group_id
+                 WHERE g.buyer_id = $1 ORDER BY o.id DESC LIMIT 1) LIMIT 1""",
             "entitlement_id": "SELECT id FROM delivery.entitlement WHERE buyer_id = $1 LIMIT 1",
             "top_up_id": "SELECT id FROM wallets.funding WHERE user_id = $1 LIMIT 1",
         }.items():
@@ -159,7 +175,10 @@ class World:
             "mail_id": "SELECT id FROM notifications.mail LIMIT 1",
             "row_id": "SELECT id FROM inbox.event LIMIT 1",
             "journal_id": "SELECT max(id) FROM ledger.journal",
+            "request_id": "SELECT id FROM approvals.request LIMIT 1",
+            "report_id": "SELECT id FROM refunds.report LIMIT 1",
             "account_id": "SELECT id FROM ledger.account WHERE kind = 'psp_clearing' LIMIT 1",
+            "seller_id": "SELECT id FROM sellers.seller LIMIT 1",
             "store": "SELECT slug FROM sellers.seller LIMIT 1",
         }.items():
             found[name] = await self.db.fetchval(SYSTEM, sql)
