@@ -6,6 +6,7 @@ hash; PDF, CSV and API are made of that alone, so they agree to the cent and are
 """
 
 from fondaco.statements.drawing import as_csv, as_pdf
+from fondaco.statements.held import BUCKETS, WORDS, Explained, HeldPart, explained, explained_for_staff
 from fondaco.statements.issuing import Draft, issue
 from fondaco.statements.model import TITLES, Content, DoesNotAddUp, Kind, Paper, PaperLine, PaperRow
 from fondaco.statements.reads import (
@@ -22,10 +23,14 @@ from fondaco.statements.routes import csv_answer, pdf_answer
 from fondaco.statements.sellers import Month
 
 __all__ = [
+    "BUCKETS",
     "TITLES",
+    "WORDS",
     "Content",
     "DoesNotAddUp",
     "Draft",
+    "Explained",
+    "HeldPart",
     "Kind",
     "Month",
     "Paper",
@@ -36,6 +41,8 @@ __all__ = [
     "as_csv",
     "as_pdf",
     "csv_answer",
+    "explained",
+    "explained_for_staff",
     "issue",
     "own_paper",
     "own_papers",

@@ -26,6 +26,15 @@ WORDS = {
     "other": "Corrections, goodwill, money returned",
 }
 """The reasons, in words."""
+BUCKETS = {
+    "held": "Held",
+    "pending": "Maturing",
+    "available": "Payable",
+    "reserve": "Reserve",
+    "in_flight": "In payout",
+    "debt": "Debt",
+}
+"""Where money of a store stands, in words."""
 
 
 class HeldPart(msgspec.Struct, frozen=True, kw_only=True):

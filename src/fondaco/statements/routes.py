@@ -11,6 +11,7 @@ from fondaco.core.pagination import MAX_LIMIT, Page
 from fondaco.core.web import Call
 from fondaco.statements import reads
 from fondaco.statements.drawing import as_csv, as_pdf
+from fondaco.statements.held import Explained, explained
 from fondaco.statements.model import Paper, PaperRow
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Rows per page.")]
@@ -108,6 +109,11 @@ async def get_store_csv(request: Call, paper_id: FromPath[UUID]) -> Response[str
     return csv_answer(await reads.store_paper(request.db, request.viewer, paper_id))
 
 
+@get("/api/v1/seller/balance/explained", permit="balance.read", summary="Why the store's money is held")
+async def get_explained(request: Call) -> Page[Explained]:
+    return Page(await explained(request.db, request.settings, request.viewer))
+
+
 @get("/api/v1/console/papers", permit="console.ledger", summary="Everybody's papers, newest first")
 async def list_all(
     request: Call, *, q: Number = "", kind_: Kinds = None, limit: Limit = 50, cursor: PageCursor = None
@@ -122,6 +128,7 @@ async def get_any(request: Call, paper_id: FromPath[UUID]) -> Paper:
 
 
 routes: list[Any] = [
+    get_explained,
     *(list_own, get_own, get_own_pdf, get_own_csv),
     *(list_store, get_store, get_store_pdf, get_store_csv),
     *(list_all, get_any),

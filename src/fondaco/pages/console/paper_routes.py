@@ -5,7 +5,7 @@ from uuid import UUID
 from litestar import Response, get
 from litestar.params import FromPath
 
-from fondaco import statements
+from fondaco import console, statements
 from fondaco.core.web import Call
 from fondaco.pages.console.parts import HOME, SIZES, cursor_of, desk, known, read_list, words_facet
 from fondaco.pages.listquery import ListSpec
@@ -68,4 +68,21 @@ async def paper_csv(request: Call, paper_id: FromPath[UUID]) -> Response[str]:
     return statements.csv_answer(await statements.any_paper(request.db, request.viewer, paper_id))
 
 
-routes = [papers, paper, paper_pdf, paper_csv]
+@get("/console/sellers/{seller_id:uuid}/balance", permit="console.ledger", include_in_schema=False)
+async def why(request: Call, seller_id: FromPath[UUID]) -> Response[str]:
+    owner = f"seller:{seller_id}"
+    names = await console.names_of(request.db, request.viewer, [owner])
+    return await desk(
+        request,
+        "why.html",
+        here=f"{HOME}/sellers",
+        crumbs=[Crumb("Stores", f"{HOME}/sellers"), Crumb(f"Why money of {names[owner].words} is held")],
+        found=await statements.explained_for_staff(request.db, request.settings, request.viewer, seller_id),
+        buckets=statements.BUCKETS,
+        words=statements.WORDS,
+        order_base=f"{HOME}/orders",
+        payout_base=f"{HOME}/payouts",
+    )
+
+
+routes = [why, papers, paper, paper_pdf, paper_csv]

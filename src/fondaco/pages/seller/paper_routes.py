@@ -10,7 +10,7 @@ from fondaco import statements
 from fondaco.core.web import Call
 from fondaco.pages.listquery import Facet, FacetValue, ListSpec
 from fondaco.pages.render import Crumb
-from fondaco.pages.seller.parts import HOME, desk, read_query
+from fondaco.pages.seller.parts import HOME, can, desk, read_query
 from fondaco.statements import TITLES, Kind
 
 PAPERS = f"{HOME}/papers"
@@ -78,4 +78,19 @@ async def paper_csv(request: Call, paper_id: FromPath[UUID]) -> Response[str]:
     return statements.csv_answer(await statements.store_paper(request.db, request.viewer, paper_id))
 
 
-routes = [papers, paper, paper_pdf, paper_csv]
+@get(f"{HOME}/balance/why", permit="balance.read", include_in_schema=False)
+async def why(request: Call) -> Response[Any]:
+    return await desk(
+        request,
+        "seller/why.html",
+        here=f"{HOME}/balance",
+        crumbs=[Crumb("Balance", f"{HOME}/balance"), Crumb("Why this money is held")],
+        found=await statements.explained(request.db, request.settings, request.viewer),
+        buckets=statements.BUCKETS,
+        words=statements.WORDS,
+        order_base=f"{HOME}/orders" if can(request.viewer, "sales.read") else "",
+        payout_base=f"{HOME}/payouts",
+    )
+
+
+routes = [why, papers, paper, paper_pdf, paper_csv]
