@@ -161,8 +161,19 @@ async def _write(
         due,
     )
     await conn.executemany(
-        "INSERT INTO cases.case_line (case_id, line_id, frozen, at_stake) VALUES ($1, $2, $3, $4)",
-        [(case["id"], x["id"], x["escrow_state"] == "FROZEN", x["total"] - x["refunded"]) for x in lines],
+        """INSERT INTO cases.case_line (case_id, line_id, buyer_id, seller_id, frozen, at_stake)
+           VALUES ($1, $2, $3, $4, $5, $6)""",
+        [
+            (
+                case["id"],
+                x["id"],
+                x["buyer_id"],
+                x["seller_id"],
+                x["escrow_state"] == "FROZEN",
+                x["total"] - x["refunded"],
+            )
+            for x in lines
+        ],
     )
     seal = await conn.fetchval("SELECT encode(hash, 'hex') FROM cases.snapshot WHERE id = $1", snapshot_id)
     data = {"reason": reason, "snapshot": seal}

@@ -137,12 +137,14 @@ class CaseDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 _SEARCH = """($2 = '' OR c.number ILIKE $2
   OR EXISTS (SELECT 1 FROM orders.orders o WHERE o.id = c.order_id AND o.number ILIKE $2))"""
-_COLUMNS = f"c.*, {_FAR} AS due, o.number AS order_number, s.name AS seller, x.at_stake, x.refunded, x.title"
-_FROM = """FROM cases.case c JOIN orders.orders o ON o.id = c.order_id
-  JOIN sellers.seller s ON s.id = c.seller_id CROSS JOIN LATERAL (
+# Looked up row by row, so that a page reads what it shows however much there is.
+_COLUMNS = f"""c.*, {_FAR} AS due, x.at_stake, x.refunded, x.title,
+  (SELECT o.number FROM orders.orders o WHERE o.id = c.order_id) AS order_number,
+  (SELECT s.name FROM sellers.seller s WHERE s.id = c.seller_id) AS seller"""
+_FROM = """FROM cases.case c CROSS JOIN LATERAL (
     SELECT sum(k.at_stake)::bigint AS at_stake, coalesce(sum(k.refund), 0)::bigint AS refunded,
-      min(l.terms->>'title') AS title
-    FROM cases.case_line k JOIN orders.order_line l ON l.id = k.line_id WHERE k.case_id = c.id) x"""
+      min((SELECT l.terms->>'title' FROM orders.order_line l WHERE l.id = k.line_id)) AS title
+    FROM cases.case_line k WHERE k.case_id = c.id) x"""
 
 
 async def list_cases(
@@ -187,9 +189,9 @@ async def list_cases(
 
 
 def _counts(by: Acting, search: str) -> str:
-    """SQL of how many cases are in each state; of one buyer among their newest."""
+    """SQL of how many cases are in each state; of a party among their newest."""
     rows = f"FROM cases.case c WHERE {search}"
-    if by.side == "buyer":
+    if by.side != "staff":
         return counting.among_newest(f"SELECT c.state {rows}", "c.opened_at DESC, c.id DESC")
     return counting.by_state(STATES, "c.state", f"SELECT 1 {rows}")
 

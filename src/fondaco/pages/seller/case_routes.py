@@ -52,7 +52,7 @@ async def index(request: Call) -> Response[Any]:
         )
     except BadCursor:
         return see_other(request, query.with_(sort=query.sort).url())
-    counts = counting.shown(found.states)
+    counts = counting.shown(found.states, newest=True)
     values = [FacetValue(s, state_mark(s, "case").words, counts.get(s, 0)) for s in cases.STATES]
     return await desk(
         request,

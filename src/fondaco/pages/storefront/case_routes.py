@@ -47,7 +47,7 @@ async def index(request: Call) -> Response[Any]:
         )
     except BadCursor:
         return see_other(request, query.with_(sort=query.sort).url())
-    counts = counting.shown(found.states)
+    counts = counting.shown(found.states, newest=True)
     values = [FacetValue(s, state_mark(s, "case").words, counts[s]) for s in cases.STATES if s in counts]
     return await page(
         request,
