@@ -13,7 +13,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from pypdf import PdfReader
 
-from fondaco import audit, payouts, refunds
+from fondaco import audit, checks, payouts, refunds
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.money import Money
 from fondaco.core.pagination import Cursors
@@ -322,3 +322,25 @@ async def test_a_payout_gets_its_statement_with_its_sales(
     paper = await store_paper(db, shop.owner, row.id)
     assert [line.amounts for line in paper.content.lines] == [[900], [900], [200]]
     assert paper.content.totals[-1].amounts == [2000] and ("Transfer", "tr_1") in paper.content.facts
+
+
+async def test_verify_names_a_paper_that_is_not_what_it_was(
+    db: Database, settings: Settings, owner: asyncpg.Connection
+) -> None:
+    shop = await make_shop(db, price=1999, stock=3)
+    await bought(db, shop)
+    await read_events(Parts(db, settings))
+
+    async def told() -> list[str]:
+        return sorted({f.check for f in await checks.verify_all(db, settings) if f.check == "I37"})
+
+    assert await told() == []
+    await owner.execute("ALTER TABLE statements.paper DISABLE TRIGGER append_only")
+    await owner.execute("UPDATE statements.paper SET total = total + 1")
+    found = [f for f in await checks.verify_all(db, settings) if f.check == "I37"]
+    assert len(found) == 2, "neither its content nor its order says so"
+    await owner.execute("UPDATE statements.paper SET total = total - 1")
+    assert await told() == []
+    await owner.execute("ALTER TABLE statements.series DISABLE TRIGGER without_gap")
+    await owner.execute("UPDATE statements.series SET last = last + 1")
+    assert await told() == ["I37"]

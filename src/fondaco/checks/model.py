@@ -39,6 +39,7 @@ INVARIANTS: dict[str, str] = {
     "I34": "Commission and tax in the books are those of the released lines.",
     "I35": "The database's own guards are switched on and valid.",
     "I36": "An open case holds its money frozen; a decided one moved it once; its evidence is as kept.",
+    "I37": "Papers have numbers without a gap, are as they were issued, and say what the books say.",
 }
 # Of the numbering, what fondaco has nothing of yet, or what is proved from outside.
 ELSEWHERE: dict[str, str] = {

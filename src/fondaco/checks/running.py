@@ -13,6 +13,7 @@ from fondaco.checks.cases import CASES
 from fondaco.checks.goods import DELIVERY, STOCK
 from fondaco.checks.ground import AUDIT, EVENTS_OF_CHANGES, GUARDS, QUEUE, STATES, check_blocks, key_checks
 from fondaco.checks.money_out import MONEY_OUT, held_too_long
+from fondaco.checks.papers import PAPERS
 from fondaco.checks.payments import EVENTS, MIRRORS, PAYMENTS, other_mode
 from fondaco.checks.refunds import REFUNDS
 from fondaco.core.checking import MOST, Check, Fault, Findings, Progress, run_checks, snapshot
@@ -31,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     *CASES,
     *PAYMENTS,
     *MONEY_OUT,
+    *PAPERS,
     *EVENTS,
     *QUEUE,
     *AUDIT,
