@@ -89,6 +89,10 @@ async def test_the_api(desk: Desk, owner: asyncpg.Connection) -> None:
     assert third.json()["id"] == first.json()["id"]
     listed = (await desk.client.get("/api/v1/seller/payouts")).json()["items"]
     assert [p["id"] for p in listed] == [first.json()["id"]]
+    for state, n in (("CREATED", 1), ("PAID", 0)):
+        some = await desk.client.get("/api/v1/seller/payouts", params={"state": state})
+        assert len(some.json()["items"]) == n
+    assert (await desk.client.get("/api/v1/seller/payouts", params={"state": "X"})).status_code == 422
     one = (await desk.client.get(f"/api/v1/seller/payouts/{listed[0]['id']}")).json()
     assert [i["amount"] for i in one["items"]] == [900, 100]
     more = await desk.client.post("/api/v1/seller/payouts", json={"amount": 801})

@@ -1,20 +1,36 @@
 """The API of a seller's payouts."""
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
 from litestar import get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta
 
 from fondaco import payouts
 from fondaco.core.ids import uuid7
 from fondaco.core.web import Call
 from fondaco.integrations.stripe import StripeGateway
-from fondaco.orders.routes import Limit, PageCursor, States
+from fondaco.orders.routes import Limit, PageCursor
 from fondaco.payouts.model import Payout, PayoutAccount, PayoutDetail, PayoutPage, Standing
+
+State = Literal[
+    "CREATED",
+    "HELD",
+    "SENDING",
+    "UNKNOWN",
+    "SENT",
+    "PAID",
+    "BANK_FAILED",
+    "FAILED",
+    "CANCELLED",
+    "REVERSED",
+]
+States = Annotated[
+    list[State] | None, QueryParameter(name="state", description="Only those in one of these states.")
+]
 
 
 class Withdrawal(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -210,11 +210,13 @@ CREATE TRIGGER payable AFTER UPDATE OF matured_at, refunded ON orders.order_line
   WHEN (NEW.matured_at IS NOT NULL) EXECUTE FUNCTION payouts.follow_line();
 
 -- The seller's risk tier.
-CREATE FUNCTION payouts.tier(p_seller uuid) RETURNS text LANGUAGE sql STABLE AS $$ SELECT 'NORMAL'::text $$;
+CREATE FUNCTION payouts.tier(p_seller uuid) RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT coalesce((SELECT t.tier FROM risk.standing t WHERE t.seller_id = p_seller), 'NORMAL')
+$$;
 
 -- Basis points of maturing money that are kept back for a while.
 CREATE FUNCTION payouts.reserve_bps(p_seller uuid) RETURNS int LANGUAGE sql STABLE AS $$
-  SELECT CASE payouts.tier(p_seller) WHEN 'NORMAL' THEN 0 WHEN 'WARNING' THEN 500 ELSE 2000 END
+  SELECT (risk.seller_limits(p_seller)).reserve_bps
 $$;
 
 -- Why no payout at all may leave now, in words; NULL when they may.
@@ -230,7 +232,7 @@ CREATE FUNCTION payouts.gates(p_seller uuid, p_currency text) RETURNS text[] LAN
   SELECT array_remove(ARRAY[
     CASE WHEN s.state <> 'OPEN' THEN 'store_' || lower(s.state) END,
     CASE WHEN a.state IS DISTINCT FROM 'ACTIVE' THEN 'account_' || lower(coalesce(a.state, 'NONE')) END,
-    CASE WHEN payouts.tier(s.id) IN ('RESTRICTED', 'BANNED') THEN 'risk' END,
+    CASE WHEN NOT (risk.seller_limits(s.id)).payouts THEN 'risk' END,
     CASE WHEN payouts.balance_of('seller_receivable', s.id, p_currency) > 0 THEN 'debt' END,
     CASE WHEN payouts.stopped() IS NOT NULL THEN 'stopped' END], NULL)
   FROM sellers.seller s LEFT JOIN payouts.account a ON a.seller_id = s.id AND a.state <> 'CLOSED'
