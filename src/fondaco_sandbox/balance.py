@@ -90,14 +90,14 @@ def _mature(box: Sandbox) -> None:
     """Bring together what has become usable."""
     now = box.now()
     db = box.store.db
-    if db.execute("select 1 from funds where due between 1 and ? limit 1", (now,)).fetchone():
+    if db.execute("select 1 from funds where due > 0 and due <= ? limit 1", (now,)).fetchone():
         db.execute(
             "insert into funds (account, currency, due, amount)"
-            " select account, currency, 0, sum(amount) from funds where due between 1 and ? group by 1, 2"
+            " select account, currency, 0, sum(amount) from funds where due > 0 and due <= ? group by 1, 2"
             " on conflict (account, currency, due) do update set amount = amount + excluded.amount",
             (now,),
         )
-        db.execute("delete from funds where due between 1 and ?", (now,))
+        db.execute("delete from funds where due > 0 and due <= ?", (now,))
 
 
 def sums(box: Sandbox, account: str | None = None) -> list[tuple[str, int, int]]:

@@ -49,10 +49,12 @@ create index if not exists objects_payout on objects (kind, json_extract(hidden,
 create table if not exists funds (
     account text not null, currency text not null, due integer not null, amount integer not null,
     primary key (account, currency, due)) without rowid;
+create index if not exists funds_pending on funds (due) where due > 0;
 create table if not exists timers (
     seq integer primary key autoincrement, due_ms integer not null,
     action text not null, subject text not null);
 create index if not exists timers_due on timers (due_ms);
+create index if not exists timers_subject on timers (subject);
 create table if not exists deliveries (
     seq integer primary key autoincrement, event text not null, endpoint text not null,
     manner text not null, state text not null, attempts integer not null default 0,
