@@ -57,7 +57,16 @@ async def things(
     by = cases.Acting("buyer", buyer)
     file_id = await cases.attach(db, parts.get(Blobs), by, case_id, name="a.txt", body=b"a text")
     await cases.offer(db, seller, case_id, amount=1, text="Take it.")
+    report = await db.fetchval(
+        SYSTEM,
+        """INSERT INTO refunds.report (id, entitlement_id, line_id, order_id, buyer_id, seller_id, why, state,
+             due_at)
+           SELECT gen_random_uuid(), e.id, e.line_id, e.order_id, e.buyer_id, e.seller_id, 'It does not work',
+             'OPEN', now() + interval '3 days' FROM delivery.entitlement e WHERE e.id = $1 RETURNING id""",
+        row["id"],
+    )
     ids = {
+        "report_id": report,
         "case_id": case_id, "file_id": file_id, "line_id": row["line_id"],
         "listing_id": listing.id, "article_id": article.id, "batch_id": batch.id,
         "user_id": member.user(), "key_id": key.id,
@@ -107,7 +116,7 @@ async def test_foreign_is_as_if_it_were_not(
         assert name, pattern
         fill = re.sub(r"\{act:str\}", "pause", pattern)
         which = "article_id" if re.search(OF_ARTICLES, pattern) else name[1]
-        real = re.sub(r"\{\w+:uuid\}", ids[which], fill)
+        real = re.sub(r"\{(\w+):uuid\}", lambda m, w=which, n=name[1]: ids[w if m[1] == n else m[1]], fill)
         unreal = re.sub(r"\{\w+:uuid\}", str(uuid.uuid4()), fill)
         if not real.endswith(STREAMS):
             for token in strangers:

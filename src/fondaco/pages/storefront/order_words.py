@@ -79,7 +79,9 @@ def story(group: OrderGroup) -> Story:
     if group.state in _CLOSED:
         return _closed(group)
     if group.state == "REFUNDED":
-        where = "your wallet" if group.pay_with == "wallet" else "where you paid from"
+        paid = group.payment
+        sent_on = paid is not None and paid.refunded + paid.refund_pending >= group.total
+        where = "where you paid from" if sent_on else "your wallet"
         return Story("quiet", "Refunded", f"Your money was returned to {where}.", 3, live=False)
     count = sum(line.quantity for order in group.orders for line in order.lines)
     things = goods(group)
