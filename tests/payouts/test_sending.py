@@ -6,12 +6,12 @@ import asyncio
 import asyncpg
 import pytest
 
-from fondaco import payouts
+from fondaco import payouts, refunds
 from fondaco.core import failpoints
-from fondaco.core.db import SYSTEM
+from fondaco.core.db import SYSTEM, Connection
 from fondaco.ledger import platform, seller_receivable_of
 from tests.support.money import Till, amount_on, journals, make_staff
-from tests.support.payouts import Paying, activate, connected, owe, paying
+from tests.support.payouts import Paying, activate, connected, earn, owe, paying
 from tests.support.shop import make_shop
 
 TRANSFERS = "/v1/transfers"
@@ -357,3 +357,41 @@ async def test_selling_before_the_account_is_complete(till: Till, owner: asyncpg
     with pytest.raises(payouts.PayoutsClosed) as refused:
         await one.withdraw()
     assert refused.value.reasons == ["account_pending"]
+
+
+async def test_a_refund_after_the_payout_is_owed_and_set_against_later_sales(
+    one: Paying, owner: asyncpg.Connection
+) -> None:
+    """Nobody is paid more than is due: the refund of a line that was paid out lowers the next payout."""
+    await one.send(await one.withdraw())
+    line = await one.db.fetchval(SYSTEM, "SELECT line_id FROM payouts.item ORDER BY line_id LIMIT 1")
+
+    async def refund(conn: Connection) -> None:
+        await refunds.refund_line(conn, line, None, reason="bad_code", why="does not work", actor="test")
+
+    await one.db.run(SYSTEM, refund)
+    assert await amount_on(one.db, seller_receivable_of(one.shop.seller_id, "EUR")) == 900
+    with pytest.raises(payouts.PayoutsClosed):
+        await one.withdraw()
+    await one.whole()
+    await earn(one.db, owner, one.shop, 2)
+    assert (await one.available(), one.transfers) == (900, [1800])
+    await one.send(await one.withdraw())
+    assert one.transfers == [1800, 900]
+    assert await amount_on(one.db, seller_receivable_of(one.shop.seller_id, "EUR")) == 0
+    await one.whole()
+
+
+async def test_a_refund_before_the_payout_leaves_less_of_its_line(one: Paying) -> None:
+    line = await one.db.fetchval(SYSTEM, "SELECT line_id FROM payouts.payable ORDER BY line_id LIMIT 1")
+
+    async def refund(conn: Connection) -> None:
+        await refunds.refund_line(conn, line, 400, reason="bad_code", why="half of it works", actor="test")
+
+    await one.db.run(SYSTEM, refund)
+    assert await one.available() == 1800 - 360
+    await one.send(await one.withdraw())
+    assert one.transfers == [1440]
+    paid = "SELECT paid FROM payouts.payable WHERE line_id = $1"
+    assert await one.db.fetchval(SYSTEM, paid, line) == 540
+    await one.whole()
