@@ -28,6 +28,7 @@ from fondaco.refunds.reads import (
     own_refunds,
     refund_of,
     refunds_of,
+    sale_bad_keys,
     sale_refunds,
 )
 from fondaco.refunds.replacing import answer_report, refund_unit, replace, withdraw_report
@@ -62,6 +63,7 @@ __all__ = [
     "report_bad_key",
     "returnable",
     "reversible",
+    "sale_bad_keys",
     "sale_refunds",
     "withdraw_report",
 ]

@@ -27,6 +27,14 @@ _REFUND = """SELECT verdict, amount, remaining
 _FUNDING = """SELECT f.id FROM orders.order_line l JOIN orders.orders o ON o.id = l.order_id
   JOIN wallets.funding f ON f.group_id = o.group_id AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED')
   WHERE l.id = $1 FOR UPDATE OF f"""
+# The payment of a line whose buyer's tier lets money go back to its source only; none when the source cannot
+# take all that is left, or the wallet between is blocked: then the money waits in the wallet.
+_ONLY_SOURCE = """SELECT f.id FROM orders.order_line l JOIN orders.orders o ON o.id = l.order_id
+  JOIN wallets.funding f ON f.group_id = o.group_id AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED')
+  WHERE l.id = $1 AND (risk.buyer_limits(l.buyer_id)).source_only
+    AND f.amount - f.refunded - f.refund_pending - f.disputed >= l.total - l.refunded
+    AND NOT EXISTS (SELECT 1 FROM wallets.standing s WHERE s.user_id = l.buyer_id AND s.state <> 'OK')
+  FOR UPDATE OF f"""
 
 
 async def refund_line(
@@ -62,6 +70,8 @@ async def refund_line(
         funding_id = await conn.fetchval(_FUNDING, line_id)
         if funding_id is None:
             raise NoSource()
+    elif funding_id := await conn.fetchval(_ONLY_SOURCE, line_id):
+        to = "source"
     refund_id = uuid7()
     row = await conn.fetchrow(
         _REFUND,

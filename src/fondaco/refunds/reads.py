@@ -69,6 +69,17 @@ async def own_refunds(db: Database, viewer: Viewer, order_id: UUID) -> list[Line
 
 async def sale_refunds(db: Database, viewer: Viewer, order_id: UUID) -> list[LineRefund]:
     """What was given back of one of the store's orders. Raises NotFound."""
+    await _own_sale(db, viewer, order_id)
+    return await refunds_of(db, viewer.as_seller, [order_id])
+
+
+async def sale_bad_keys(db: Database, viewer: Viewer, order_id: UUID) -> list[BadKey]:
+    """Keys of one of the store's orders that its buyer says do not work. Raises NotFound."""
+    await _own_sale(db, viewer, order_id)
+    return await bad_keys_of(db, viewer.as_seller, [order_id])
+
+
+async def _own_sale(db: Database, viewer: Viewer, order_id: UUID) -> None:
     known = await db.fetchval(
         viewer.as_seller,
         "SELECT 1 FROM orders.orders WHERE id = $1 AND seller_id = $2",
@@ -77,7 +88,6 @@ async def sale_refunds(db: Database, viewer: Viewer, order_id: UUID) -> list[Lin
     )
     if known is None:
         raise NotFound()
-    return await refunds_of(db, viewer.as_seller, [order_id])
 
 
 async def bad_keys_of(db: Database, scope: Scope, order_ids: Sequence[UUID]) -> list[BadKey]:

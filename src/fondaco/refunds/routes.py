@@ -94,7 +94,7 @@ async def list_sale_refunds(request: Call, order_id: FromPath[UUID]) -> Page[Lin
     summary="Keys of one of the store's orders that buyers say do not work",
 )
 async def list_reports(request: Call, order_id: FromPath[UUID]) -> Page[BadKey]:
-    return Page(await refunds.bad_keys_of(request.db, request.viewer.as_seller, [order_id]))
+    return Page(await refunds.sale_bad_keys(request.db, request.viewer, order_id))
 
 
 @post(
