@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from fondaco import risk
 from fondaco.catalog.keyset import Keyset, checked_limit
 from fondaco.core import counting, failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
@@ -112,11 +113,17 @@ async def reveal(
 
     Each time is written down (with the viewer's address and browser) and committed before the secret is
     opened; from the first time on the unit is consumed. Raises NotFound (also for others' and revoked ones),
-    TooMany beyond 30 a minute, VaultSealBroken.
+    TooMany beyond 30 a minute, risk.TierForbids while the viewer's tier keeps it closed, VaultSealBroken.
     """
     row = await _noted(db, viewer, entitlement_id, as_bought=as_bought)
     if row is None:
         raise NotFound()
+    if row["wait"] < 0:
+        minutes = -(row["wait"] // 60)
+        raise risk.TierForbids(
+            f"Your account's standing keeps new keys closed for a while after a payment. This one opens in "
+            f"{minutes} {'minute' if minutes == 1 else 'minutes'}. Your standing page says why."
+        )
     if row["wait"]:
         raise TooMany("You have shown many secrets just now. Please wait a moment.", retry_after=row["wait"])
     if failpoints.armed:

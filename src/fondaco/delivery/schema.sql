@@ -131,15 +131,31 @@ END $$;
 REVOKE ALL ON FUNCTION delivery.reveal_unit FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION delivery.reveal_unit TO fondaco_app;
 
+-- How many seconds a buyer's tier keeps this closed yet, after they last put money in; 0: not at all. What was
+-- opened before opens again.
+CREATE FUNCTION delivery.closed_for(p_entitlement uuid, p_user uuid) RETURNS int
+LANGUAGE sql STABLE SET search_path = delivery, pg_temp AS $$
+  SELECT greatest(0, ceil(extract(epoch FROM
+      max(f.succeeded_at) + make_interval(mins => l.reveal_after_minutes) - clock_timestamp())))::int
+    FROM risk.buyer_limits(p_user) l
+    JOIN wallets.funding f ON f.user_id = p_user AND f.succeeded_at > now() - make_interval(mins => l.reveal_after_minutes)
+    JOIN entitlement e ON e.id = p_entitlement AND e.buyer_id = p_user AND e.revealed_at IS NULL
+    WHERE l.reveal_after_minutes > 0 GROUP BY l.reveal_after_minutes
+$$;
+REVOKE ALL ON FUNCTION delivery.closed_for FROM PUBLIC;
+
 -- The same at most p_limit times in p_window seconds for one user, whether anything is found or not. `wait`: how
--- many seconds to wait; then nothing was looked for.
+-- many seconds to wait, below zero those the buyer's tier asks for; then nothing was looked for.
 CREATE FUNCTION delivery.reveal_within(p_entitlement uuid, p_user uuid, p_ip text, p_user_agent text, p_actor text,
                                        p_as_bought boolean, p_limit int, p_window int)
 RETURNS TABLE (wait int, unit_id uuid, key_id uuid, sealed bytea, listing_id uuid, content_version int)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = delivery, pg_temp AS $$
 BEGIN
   wait := core.hit('reveal:' || p_user, p_limit, p_window);
-  IF wait > 0 THEN
+  IF wait = 0 THEN
+    wait := -coalesce(closed_for(p_entitlement, p_user), 0);
+  END IF;
+  IF wait <> 0 THEN
     RETURN NEXT;
   ELSE
     RETURN QUERY SELECT 0, r.unit_id, r.key_id, r.sealed, r.listing_id, r.content_version

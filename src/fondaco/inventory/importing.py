@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from fondaco import risk
 from fondaco.audit import record
 from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
@@ -200,9 +201,12 @@ async def _is_mine(conn: Connection, batch_id: UUID) -> bool:
 async def _store(
     db: Database, conn: Connection, batch: Record, units: Sequence[_Unit], report: _Report
 ) -> None:
+    state = "AVAILABLE"
+    if risk.limits("seller", await risk.tier(conn, f"seller:{batch['seller_id']}")).quarantine:
+        state = "QUARANTINED"
     for begin in range(0, len(units), CHUNK):
         chunk = units[begin : begin + CHUNK]
-        await _insert(conn, batch, chunk, report)
+        await _insert(conn, batch, chunk, report, state)
         if failpoints.armed:
             await failpoints.reached("stock.import.mid_batch", conn)
         share = (begin + len(chunk)) * batch["lines"] // (2 * len(units))
@@ -218,12 +222,14 @@ async def _store(
     await _close(conn, batch, report)
 
 
-async def _insert(conn: Connection, batch: Record, units: Sequence[_Unit], report: _Report) -> None:
+async def _insert(
+    conn: Connection, batch: Record, units: Sequence[_Unit], report: _Report, state: str
+) -> None:
     """Put units into stock; those whose fingerprint is taken are told apart by whose it is."""
     rows = await conn.fetch(
         """INSERT INTO inventory.stock_unit
              (id, seller_id, listing_id, batch_id, state, fingerprint, key_id, sealed)
-           SELECT u.id, $1, $2, $3, 'AVAILABLE', u.fingerprint, $4, u.sealed
+           SELECT u.id, $1, $2, $3, $8, u.fingerprint, $4, u.sealed
            FROM unnest($5::uuid[], $6::bytea[], $7::bytea[]) AS u(id, fingerprint, sealed)
            ON CONFLICT (fingerprint) DO NOTHING RETURNING id""",
         batch["seller_id"],
@@ -233,6 +239,7 @@ async def _insert(conn: Connection, batch: Record, units: Sequence[_Unit], repor
         [u.id for u in units],
         [u.fingerprint for u in units],
         [u.sealed for u in units],
+        state,
     )
     report.imported += len(rows)
     if len(rows) == len(units):

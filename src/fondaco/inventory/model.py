@@ -10,9 +10,11 @@ from fondaco.core.machine import Machine, Move
 
 STOCK_UNIT = Machine(
     "stock_unit",
-    born=("AVAILABLE",),
+    born=("AVAILABLE", "QUARANTINED"),
     ends=("CONSUMED", "WITHDRAWN", "INVALID"),
     moves=(
+        Move("QUARANTINED", "AVAILABLE", "ops", "looked at; from a store that is at risk"),
+        Move("QUARANTINED", "INVALID", "ops", "looked at and bad: nobody gets it"),
         Move("AVAILABLE", "RESERVED", "checkout", "held for an order that awaits its payment"),
         Move("RESERVED", "AVAILABLE", "sweeper", "the order expired or was cancelled unpaid"),
         Move("RESERVED", "SOLD", "payment", "the order is paid"),

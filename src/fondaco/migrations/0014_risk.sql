@@ -1,4 +1,4 @@
--- Signals, decisions, tiers.
+-- Signals, decisions, tiers, and what each tier forbids.
 CREATE SCHEMA risk;
 GRANT USAGE ON SCHEMA risk TO fondaco_app;
 
@@ -47,6 +47,7 @@ CREATE TABLE risk.standing (
   since       timestamptz NOT NULL DEFAULT now(),
   reasons     text[] NOT NULL DEFAULT '{}',
   decision_id bigint REFERENCES risk.decision,
+  store_shut  boolean NOT NULL DEFAULT false,          -- a store: suspended by its tier, not by a person
   looked_at   timestamptz NOT NULL DEFAULT now()
 );
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF tier ON risk.standing
@@ -112,6 +113,31 @@ INSERT INTO risk.enforcement VALUES
   ('seller', 'RESTRICTED', true, 14, 2000, false, true, true, NULL, NULL, 0, false),
   ('seller', 'BANNED', true, 14, 2000, false, true, true, NULL, NULL, 0, false);
 
+-- What holds for a store and for a buyer now, by their tier.
+CREATE FUNCTION risk.seller_limits(p_seller uuid) RETURNS risk.enforcement LANGUAGE sql STABLE AS $$
+  SELECT e FROM risk.enforcement e WHERE e.side = 'seller'
+    AND e.tier = coalesce((SELECT s.tier FROM risk.standing s WHERE s.seller_id = p_seller), 'NORMAL')
+$$;
+CREATE FUNCTION risk.buyer_limits(p_user uuid) RETURNS risk.enforcement LANGUAGE sql STABLE AS $$
+  SELECT e FROM risk.enforcement e WHERE e.side = 'user'
+    AND e.tier = coalesce((SELECT s.tier FROM risk.standing s WHERE s.user_id = p_user), 'NORMAL')
+$$;
+
+-- Nobody signs up with a mail address of a blocked domain, or of one below it.
+CREATE FUNCTION risk.refuse_blocked() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = risk, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM blocked b WHERE b.kind = 'domain' AND (b.until IS NULL OR b.until > now())
+             AND '.' || split_part(lower(NEW.email), '@', 2) LIKE '%.' || b.value) THEN
+    RAISE EXCEPTION 'this mail domain is blocked' USING ERRCODE = '23514', CONSTRAINT = 'address_blocked';
+  END IF;
+  RETURN NEW;
+END $$;
+REVOKE ALL ON FUNCTION risk.seller_limits, risk.buyer_limits, risk.refuse_blocked FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION risk.seller_limits, risk.buyer_limits TO fondaco_app;
+CREATE TRIGGER address_blocked BEFORE INSERT OR UPDATE OF email ON identity.users
+  FOR EACH ROW EXECUTE FUNCTION risk.refuse_blocked();
+
 GRANT SELECT, INSERT ON risk.signal, risk.decision TO fondaco_app;
 GRANT SELECT, INSERT, UPDATE ON risk.standing, risk.appeal TO fondaco_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON risk.blocked TO fondaco_app;
@@ -123,6 +149,8 @@ SELECT core.wall('risk.appeal', 'made_by', '');
 SELECT core.wall('risk.blocked', '', '');
 
 INSERT INTO core.edge (machine, source, target) VALUES
+  ('stock_unit', '', 'QUARANTINED'), ('stock_unit', 'QUARANTINED', 'AVAILABLE'),
+  ('stock_unit', 'QUARANTINED', 'INVALID'),
   ('risk_appeal', '', 'OPEN'),
   ('risk_appeal', 'OPEN', 'GRANTED'),
   ('risk_appeal', 'OPEN', 'REFUSED'),
@@ -145,3 +173,139 @@ INSERT INTO core.edge (machine, source, target) VALUES
   ('risk_tier', 'WARNING', 'BANNED'),
   ('risk_tier', 'WARNING', 'NORMAL'),
   ('risk_tier', 'WARNING', 'RESTRICTED');
+
+-- Where a tier's limits hold.
+-- How many units somebody bought, or is about to pay for, in the last 24 hours.
+CREATE FUNCTION orders.units_lately(p_buyer uuid) RETURNS int
+LANGUAGE sql STABLE SET search_path = orders, pg_temp AS $$
+  SELECT coalesce(sum(i.quantity), 0)::int FROM order_group g JOIN orders o ON o.group_id = g.id
+    JOIN order_line i ON i.order_id = o.id
+    WHERE g.buyer_id = p_buyer AND g.created_at > now() - interval '24 hours' AND o.state NOT IN ('EXPIRED', 'CANCELLED')
+$$;
+
+-- A purchase that waits for a card: its stock is reserved, no money moves yet.
+CREATE OR REPLACE FUNCTION orders.place(p jsonb) RETURNS orders.verdict
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+  v verdict;
+BEGIN
+  -- Of a buyer who may have so many units a day one purchase is decided at a time, from whatever wallet or card.
+  PERFORM 1 FROM risk.standing t WHERE t.user_id = (p->>'buyer')::uuid AND t.tier <> 'NORMAL' FOR UPDATE;
+  IF FOUND THEN
+    PERFORM 1 FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
+      WHERE a.kind = 'wallet' AND a.owner = 'user:' || (p->>'buyer') ORDER BY b.account_id FOR UPDATE OF b;
+  END IF;
+  v := (buy_all(jsonb_build_array(p), 'card', '{}'))[1];
+  IF v.verdict = 'bought' THEN
+    PERFORM audit.record('order.placed', 'order:' || o.id, p->>'actor', jsonb_build_object('group_id', v.group_id,
+              'buyer_id', o.buyer_id, 'seller_id', o.seller_id))
+      FROM orders o WHERE o.group_id = v.group_id ORDER BY o.id;
+  END IF;
+  RETURN v;
+END $$;
+
+-- Protection ends: what is left of a held line's money goes to the seller (what they owe first, the rest
+-- pending) and the marketplace (commission). p_even_frozen: a case has been decided for the seller.
+-- One release at a time in the whole database, so that no two wait for each other's accounts.
+CREATE OR REPLACE FUNCTION orders.release(p_lines uuid[], p_actor text, p_even_frozen boolean DEFAULT false) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+DECLARE
+  l order_line;
+  accounts bigint[];
+  amounts bigint[];
+  net bigint;
+  debt bigint;
+  released int := 0;
+  touched uuid[] := '{}';
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtext('orders.release'));
+  FOR l IN SELECT * FROM order_line WHERE id = ANY (p_lines)
+           AND (escrow_state = 'HELD' OR p_even_frozen AND escrow_state = 'FROZEN')
+           ORDER BY seller_id, id FOR UPDATE LOOP
+    UPDATE order_line SET escrow_state = CASE WHEN l.refunded > 0 THEN 'SPLIT' ELSE 'RELEASED' END, released_at = now(),
+        frozen_at = NULL, matures_at = now() + make_interval(
+          days => greatest((l.terms->>'maturity_days')::int, (risk.seller_limits(l.seller_id)).maturity_days))
+      WHERE id = l.id;
+    net := seller_part(l);
+    debt := coalesce((SELECT b.amount FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
+      WHERE a.kind = 'seller_receivable' AND a.owner = 'seller:' || l.seller_id AND a.currency = l.currency
+      FOR UPDATE OF b), 0);
+    debt := least(debt, net);
+    accounts := ARRAY[ledger.open_account('escrow', 'line:' || l.id, l.currency),
+                      ledger.open_account('seller_pending', 'seller:' || l.seller_id, l.currency),
+                      ledger.open_account('commission', 'platform', l.currency)];
+    amounts := ARRAY[l.total - l.refunded, debt - net, l.refunded_commission - l.commission];
+    IF debt > 0 THEN
+      accounts := accounts || ledger.open_account('seller_receivable', 'seller:' || l.seller_id, l.currency);
+      amounts := amounts || -debt;
+    END IF;
+    IF l.tax > l.refunded_tax THEN
+      accounts := accounts || ledger.open_account('tax_payable', 'platform', l.currency);
+      amounts := amounts || l.refunded_tax - l.tax;
+    END IF;
+    PERFORM ledger.post('release', 'release:' || l.id, 'order:' || l.order_id, p_actor, accounts, amounts);
+    PERFORM audit.record('line.released', 'order:' || l.order_id, p_actor, jsonb_strip_nulls(jsonb_build_object(
+              'line_id', l.id, 'buyer_id', l.buyer_id, 'seller_id', l.seller_id, 'netted', nullif(debt, 0),
+              'currency', CASE WHEN debt > 0 THEN l.currency END)));
+    released := released + 1;
+    touched := touched || l.order_id;
+  END LOOP;
+  PERFORM settle_orders(touched, p_actor);
+  RETURN released;
+END $$;
+
+-- How many seconds a buyer's tier keeps this closed yet, after they last put money in; 0: not at all. What was
+-- opened before opens again.
+CREATE FUNCTION delivery.closed_for(p_entitlement uuid, p_user uuid) RETURNS int
+LANGUAGE sql STABLE SET search_path = delivery, pg_temp AS $$
+  SELECT greatest(0, ceil(extract(epoch FROM
+      max(f.succeeded_at) + make_interval(mins => l.reveal_after_minutes) - clock_timestamp())))::int
+    FROM risk.buyer_limits(p_user) l
+    JOIN wallets.funding f ON f.user_id = p_user AND f.succeeded_at > now() - make_interval(mins => l.reveal_after_minutes)
+    JOIN entitlement e ON e.id = p_entitlement AND e.buyer_id = p_user AND e.revealed_at IS NULL
+    WHERE l.reveal_after_minutes > 0 GROUP BY l.reveal_after_minutes
+$$;
+
+-- The same at most p_limit times in p_window seconds for one user, whether anything is found or not. `wait`: how
+-- many seconds to wait, below zero those the buyer's tier asks for; then nothing was looked for.
+CREATE OR REPLACE FUNCTION delivery.reveal_within(p_entitlement uuid, p_user uuid, p_ip text, p_user_agent text, p_actor text,
+                                       p_as_bought boolean, p_limit int, p_window int)
+RETURNS TABLE (wait int, unit_id uuid, key_id uuid, sealed bytea, listing_id uuid, content_version int)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = delivery, pg_temp AS $$
+BEGIN
+  wait := core.hit('reveal:' || p_user, p_limit, p_window);
+  IF wait = 0 THEN
+    wait := -coalesce(closed_for(p_entitlement, p_user), 0);
+  END IF;
+  IF wait <> 0 THEN
+    RETURN NEXT;
+  ELSE
+    RETURN QUERY SELECT 0, r.unit_id, r.key_id, r.sealed, r.listing_id, r.content_version
+      FROM reveal_unit(p_entitlement, p_user, p_ip, p_user_agent, p_actor, p_as_bought) r;
+  END IF;
+END $$;
+
+-- The seller's risk tier.
+CREATE OR REPLACE FUNCTION payouts.tier(p_seller uuid) RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT coalesce((SELECT t.tier FROM risk.standing t WHERE t.seller_id = p_seller), 'NORMAL')
+$$;
+
+-- Basis points of maturing money that are kept back for a while.
+CREATE OR REPLACE FUNCTION payouts.reserve_bps(p_seller uuid) RETURNS int LANGUAGE sql STABLE AS $$
+  SELECT (risk.seller_limits(p_seller)).reserve_bps
+$$;
+
+-- Why this seller is not paid now; {} when nothing stands in the way.
+CREATE OR REPLACE FUNCTION payouts.gates(p_seller uuid, p_currency text) RETURNS text[] LANGUAGE sql STABLE AS $$
+  SELECT array_remove(ARRAY[
+    CASE WHEN s.state <> 'OPEN' THEN 'store_' || lower(s.state) END,
+    CASE WHEN a.state IS DISTINCT FROM 'ACTIVE' THEN 'account_' || lower(coalesce(a.state, 'NONE')) END,
+    CASE WHEN NOT (risk.seller_limits(s.id)).payouts THEN 'risk' END,
+    CASE WHEN payouts.balance_of('seller_receivable', s.id, p_currency) > 0 THEN 'debt' END,
+    CASE WHEN payouts.stopped() IS NOT NULL THEN 'stopped' END], NULL)
+  FROM sellers.seller s LEFT JOIN payouts.account a ON a.seller_id = s.id AND a.state <> 'CLOSED'
+  WHERE s.id = p_seller
+$$;
+
+REVOKE ALL ON FUNCTION orders.units_lately, delivery.closed_for FROM PUBLIC;

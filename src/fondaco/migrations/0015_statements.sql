@@ -123,6 +123,108 @@ CREATE INDEX commission_rule_now ON orders.commission_rule (weight DESC, id DESC
 GRANT SELECT, INSERT, UPDATE ON orders.commission_rule TO fondaco_app;
 SELECT core.wall('orders.commission_rule', '', '');
 
+ALTER TYPE orders.asked ADD ATTRIBUTE may int;
+
+-- Decides each purchase in order of arrival, as if those before it were done: what it would find in its wallet
+-- and in stock. p_scarce and p_left name the listings of which there is less than was asked, and how much.
+-- Answers a verdict each, the purchases that can be, and how much of which listing they need.
+CREATE OR REPLACE FUNCTION orders.decide(p_asked orders.asked[], p_pay text, p_scarce uuid[], p_left int[],
+  OUT verdicts orders.verdict[], OUT chosen orders.asked[], OUT listings uuid[], OUT need int[], OUT counted boolean[],
+  OUT sold orders.sold)
+LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
+DECLARE
+  h asked;
+  w wanted;
+  v verdict;
+  short jsonb;
+  k int;
+  wallets bigint[] := '{}';
+  spent bigint[] := '{}';
+  keys text[] := '{}';
+  units int;
+BEGIN
+  verdicts := '{}'; chosen := '{}'; listings := '{}'; need := '{}'; counted := '{}';
+  sold := ('{}', '{}', false, '{}', '{}', '{}', '{}');
+  FOREACH h IN ARRAY p_asked LOOP
+    v := NULL;
+    k := array_position(keys, h.buyer || h.idem);
+    IF h.known IS NOT NULL OR k IS NOT NULL THEN
+      IF k IS NOT NULL THEN  -- bought by an earlier purchase of this call
+        h.known := (chosen[k]).group_id;
+        h.known_as := (chosen[k]).fingerprint;
+      END IF;
+      v := (CASE WHEN h.known_as = h.fingerprint THEN 'same_again' ELSE 'key_reused' END, h.known, '{}');
+    ELSIF EXISTS (SELECT 1 FROM unnest(h.lines) l WHERE l.fault <> '') THEN
+      SELECT t.lines[1]->>'fault', NULL, jsonb_build_object('lines', t.lines) INTO v
+        FROM (SELECT array_agg(told(l, l.fault)) AS lines FROM unnest(h.lines) l WHERE l.fault <> '') t;
+    END IF;
+    IF v IS NULL AND h.may IS NOT NULL THEN
+      units := 0;
+      FOR k IN 1 .. cardinality(chosen) LOOP  -- bought by an earlier purchase of this call
+        IF (chosen[k]).buyer = h.buyer THEN
+          units := units + (SELECT sum(l.quantity) FROM unnest((chosen[k]).lines) l);
+        END IF;
+      END LOOP;
+      units := greatest(h.may - units, 0);
+      IF (SELECT sum(l.quantity) FROM unnest(h.lines) l) > units THEN
+        v := ('units_today', NULL, jsonb_build_object('left', units));
+      END IF;
+    END IF;
+    IF v IS NULL AND p_pay = 'wallet' THEN
+      k := array_position(wallets, h.wallet);
+      IF k IS NULL THEN
+        wallets := wallets || h.wallet;
+        spent := spent || 0::bigint;
+        k := cardinality(wallets);
+      END IF;
+      IF h.holds - spent[k] < h.total THEN
+        v := ('insufficient_funds', NULL, jsonb_build_object('balance', h.holds - spent[k], 'total', h.total,
+              'currency', h.currency));
+      END IF;
+    END IF;
+    IF v IS NULL AND cardinality(p_scarce) > 0 THEN
+      short := '[]';
+      FOREACH w IN ARRAY h.lines LOOP
+        k := array_position(p_scarce, w.listing_id);
+        IF k IS NOT NULL AND p_left[k] - coalesce(need[array_position(listings, w.listing_id)], 0) < w.quantity THEN
+          short := short || (told(w, 'sold_out') || jsonb_build_object('left',
+                     p_left[k] - coalesce(need[array_position(listings, w.listing_id)], 0)));
+        END IF;
+      END LOOP;
+      IF short <> '[]' THEN
+        v := ('sold_out', NULL, jsonb_build_object('lines', short));
+      END IF;
+    END IF;
+    IF v IS NULL THEN
+      v := ('bought', h.group_id, jsonb_build_object('total', h.total));
+      chosen := chosen || h;
+      sold.groups := sold.groups || h.group_id;
+      sold.actors := sold.actors || h.actor;
+      sold.from_cart := sold.from_cart OR h.from_cart;
+      keys := keys || (h.buyer || h.idem);
+      IF p_pay = 'wallet' THEN
+        k := array_position(wallets, h.wallet);
+        spent[k] := spent[k] + h.total;
+      END IF;
+      FOREACH w IN ARRAY h.lines LOOP
+        sold.lines := sold.lines || w.line_id;
+        sold.listings := sold.listings || w.listing_id;
+        sold.quantities := sold.quantities || w.quantity;
+        sold.counted := sold.counted || w.counted;
+        k := array_position(listings, w.listing_id);
+        IF k IS NULL THEN
+          listings := listings || w.listing_id;
+          need := need || w.quantity;
+          counted := counted || w.counted;
+        ELSE
+          need[k] := need[k] + w.quantity;
+        END IF;
+      END LOOP;
+    END IF;
+    verdicts := verdicts || v;
+  END LOOP;
+END $$;
+
 -- Everything that decides about the purchases of a call, read at once. p_locked: the wallets that were locked.
 CREATE OR REPLACE FUNCTION orders.look(p_batch jsonb, p_pay text, p_locked bigint[]) RETURNS orders.asked[]
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
@@ -130,7 +232,8 @@ BEGIN
   RETURN ARRAY(
     SELECT ROW(h.n, h.buyer, h.actor, h.idem, decode(h.fingerprint, 'hex'), h."group", h.number, h.currency,
         coalesce(h.from_cart, false), h.until, h.protection_days, h.orders, g.id, g.fingerprint, a.id,
-        coalesce(b.amount, 0), found.lines, found.total)::asked
+        coalesce(b.amount, 0), found.lines, found.total,
+        CASE WHEN e.units_per_day IS NOT NULL THEN e.units_per_day - units_lately(h.buyer) END)::asked
     FROM ROWS FROM (jsonb_to_recordset(p_batch) AS (
         buyer uuid, country text, idem text, fingerprint text, actor text, "group" uuid, number text,
         currency text, from_cart boolean, bps int, protection_days int, maturity_days int, until timestamptz,
@@ -142,6 +245,8 @@ BEGIN
       AND a.currency = h.currency::char(3)
     LEFT JOIN ledger.balance b ON b.account_id = a.id AND b.slot = 0 AND a.id = ANY (p_locked)
     LEFT JOIN wallets.standing s ON s.user_id = h.buyer AND s.state <> 'OK'
+    LEFT JOIN risk.standing t ON t.user_id = h.buyer AND t.tier <> 'NORMAL'
+    LEFT JOIN risk.enforcement e ON e.side = 'user' AND e.tier = t.tier
     CROSS JOIN LATERAL (
       SELECT array_agg(ROW(
           w.line_id, w.listing_id, w.quantity, w.seller_id, w.part, w.price,
@@ -149,6 +254,7 @@ BEGIN
           w.currency,
           CASE
             WHEN s.user_id IS NOT NULL THEN 'wallet_at_risk'
+            WHEN NOT e.buys THEN 'tier_forbids'
             WHEN w.state IS DISTINCT FROM 'PUBLISHED' OR w.store <> 'OPEN' THEN 'unavailable'
             WHEN w.kind = 'article' AND NOT EXISTS (SELECT 1 FROM inventory.counted c
                          WHERE c.listing_id = w.listing_id AND c.content_version > 0) THEN 'unavailable'

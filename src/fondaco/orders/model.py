@@ -15,6 +15,7 @@ from fondaco.core.machine import Machine, Move
 from fondaco.core.money import Money
 from fondaco.core.problem import Problem
 from fondaco.ledger import InsufficientFunds
+from fondaco.risk import TierForbids
 from fondaco.wallets import WalletAtRisk
 
 MATURITY_DAYS = 3  # from release until a seller's money is payable
@@ -85,6 +86,13 @@ class PriceChanged(Problem):
 
     status = 409
     code = "price_changed"
+
+
+class TooManyToday(Problem):
+    """Your account's standing allows only so many items a day. Your standing page says why."""
+
+    status = 409
+    code = "too_many_today"
 
 
 class NotForSale(Problem):
@@ -260,6 +268,14 @@ def refusal(verdict: str, data: Mapping[str, Any]) -> Problem:
             total=needs.minor,
             currency=needs.currency,
         )
+    if verdict == "units_today":
+        left: int = data["left"]
+        words = f"{left} more {'item' if left == 1 else 'items'}" if left else "nothing more"
+        return TooManyToday(
+            f"Your account's standing allows {words} in these 24 hours. Nothing was charged. "
+            "Your standing page says why and what you can do.",
+            left=left,
+        )
     lines: Sequence[Mapping[str, Any]] = data["lines"]
     chosen = [line for line in lines if line["fault"] == verdict]
     kinds: dict[str, type[Problem]] = {
@@ -271,6 +287,7 @@ def refusal(verdict: str, data: Mapping[str, Any]) -> Problem:
         "too_many": TooManyUnits,
         "currency": OtherCurrency,
         "wallet_at_risk": WalletAtRisk,
+        "tier_forbids": TierForbids,
     }
     words = " ".join(w for line in chosen if (w := difference_in_words(line)))
     detail = f"{words} Nothing was charged." if words else None
@@ -280,7 +297,7 @@ def refusal(verdict: str, data: Mapping[str, Any]) -> Problem:
 def difference_in_words(line: Mapping[str, Any]) -> str:
     """One sentence about one line that cannot be bought as it was seen; '' when its name may not be told."""
     title = line.get("title")
-    if not title or line["fault"] == "wallet_at_risk":
+    if not title or line["fault"] in ("wallet_at_risk", "tier_forbids"):
         return ""
     if line["fault"] == "price_changed":
         return f"“{title}” now costs {Money(line['price'], line['currency'])}."

@@ -177,7 +177,8 @@ CREATE TYPE orders.wanted AS (
 CREATE TYPE orders.asked AS (
   n int, buyer uuid, actor text, idem text, fingerprint bytea, group_id uuid, number text, currency text,
   from_cart boolean, until timestamptz, days int, parts jsonb, known uuid, known_as bytea, wallet bigint,
-  holds bigint, lines orders.wanted[], total bigint);
+  holds bigint, lines orders.wanted[], total bigint,
+  may int);  -- how many units the buyer's tier still allows today; NULL: any
 
 -- Whether a key of this region works in that country. What is not known is not refused.
 CREATE FUNCTION orders.region_fits(p_region text, p_country text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
@@ -194,6 +195,14 @@ $$;
 CREATE TYPE orders.sold AS (
   groups uuid[], actors text[], from_cart boolean, lines uuid[], listings uuid[], quantities int[], counted boolean[]);
 
+-- How many units somebody bought, or is about to pay for, in the last 24 hours.
+CREATE FUNCTION orders.units_lately(p_buyer uuid) RETURNS int
+LANGUAGE sql STABLE SET search_path = orders, pg_temp AS $$
+  SELECT coalesce(sum(i.quantity), 0)::int FROM order_group g JOIN orders o ON o.group_id = g.id
+    JOIN order_line i ON i.order_id = o.id
+    WHERE g.buyer_id = p_buyer AND g.created_at > now() - interval '24 hours' AND o.state NOT IN ('EXPIRED', 'CANCELLED')
+$$;
+
 -- Everything that decides about the purchases of a call, read at once. p_locked: the wallets that were locked.
 CREATE FUNCTION orders.look(p_batch jsonb, p_pay text, p_locked bigint[]) RETURNS orders.asked[]
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
@@ -201,7 +210,8 @@ BEGIN
   RETURN ARRAY(
     SELECT ROW(h.n, h.buyer, h.actor, h.idem, decode(h.fingerprint, 'hex'), h."group", h.number, h.currency,
         coalesce(h.from_cart, false), h.until, h.protection_days, h.orders, g.id, g.fingerprint, a.id,
-        coalesce(b.amount, 0), found.lines, found.total)::asked
+        coalesce(b.amount, 0), found.lines, found.total,
+        CASE WHEN e.units_per_day IS NOT NULL THEN e.units_per_day - units_lately(h.buyer) END)::asked
     FROM ROWS FROM (jsonb_to_recordset(p_batch) AS (
         buyer uuid, country text, idem text, fingerprint text, actor text, "group" uuid, number text,
         currency text, from_cart boolean, bps int, protection_days int, maturity_days int, until timestamptz,
@@ -213,6 +223,8 @@ BEGIN
       AND a.currency = h.currency::char(3)
     LEFT JOIN ledger.balance b ON b.account_id = a.id AND b.slot = 0 AND a.id = ANY (p_locked)
     LEFT JOIN wallets.standing s ON s.user_id = h.buyer AND s.state <> 'OK'
+    LEFT JOIN risk.standing t ON t.user_id = h.buyer AND t.tier <> 'NORMAL'
+    LEFT JOIN risk.enforcement e ON e.side = 'user' AND e.tier = t.tier
     CROSS JOIN LATERAL (
       SELECT array_agg(ROW(
           w.line_id, w.listing_id, w.quantity, w.seller_id, w.part, w.price,
@@ -220,6 +232,7 @@ BEGIN
           w.currency,
           CASE
             WHEN s.user_id IS NOT NULL THEN 'wallet_at_risk'
+            WHEN NOT e.buys THEN 'tier_forbids'
             WHEN w.state IS DISTINCT FROM 'PUBLISHED' OR w.store <> 'OPEN' THEN 'unavailable'
             WHEN w.kind = 'article' AND NOT EXISTS (SELECT 1 FROM inventory.counted c
                          WHERE c.listing_id = w.listing_id AND c.content_version > 0) THEN 'unavailable'
@@ -288,6 +301,7 @@ DECLARE
   wallets bigint[] := '{}';
   spent bigint[] := '{}';
   keys text[] := '{}';
+  units int;
 BEGIN
   verdicts := '{}'; chosen := '{}'; listings := '{}'; need := '{}'; counted := '{}';
   sold := ('{}', '{}', false, '{}', '{}', '{}', '{}');
@@ -303,6 +317,18 @@ BEGIN
     ELSIF EXISTS (SELECT 1 FROM unnest(h.lines) l WHERE l.fault <> '') THEN
       SELECT t.lines[1]->>'fault', NULL, jsonb_build_object('lines', t.lines) INTO v
         FROM (SELECT array_agg(told(l, l.fault)) AS lines FROM unnest(h.lines) l WHERE l.fault <> '') t;
+    END IF;
+    IF v IS NULL AND h.may IS NOT NULL THEN
+      units := 0;
+      FOR k IN 1 .. cardinality(chosen) LOOP  -- bought by an earlier purchase of this call
+        IF (chosen[k]).buyer = h.buyer THEN
+          units := units + (SELECT sum(l.quantity) FROM unnest((chosen[k]).lines) l);
+        END IF;
+      END LOOP;
+      units := greatest(h.may - units, 0);
+      IF (SELECT sum(l.quantity) FROM unnest(h.lines) l) > units THEN
+        v := ('units_today', NULL, jsonb_build_object('left', units));
+      END IF;
     END IF;
     IF v IS NULL AND p_pay = 'wallet' THEN
       k := array_position(wallets, h.wallet);
@@ -579,6 +605,12 @@ SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_merg
 DECLARE
   v verdict;
 BEGIN
+  -- Of a buyer who may have so many units a day one purchase is decided at a time, from whatever wallet or card.
+  PERFORM 1 FROM risk.standing t WHERE t.user_id = (p->>'buyer')::uuid AND t.tier <> 'NORMAL' FOR UPDATE;
+  IF FOUND THEN
+    PERFORM 1 FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
+      WHERE a.kind = 'wallet' AND a.owner = 'user:' || (p->>'buyer') ORDER BY b.account_id FOR UPDATE OF b;
+  END IF;
   v := (buy_all(jsonb_build_array(p), 'card', '{}'))[1];
   IF v.verdict = 'bought' THEN
     PERFORM audit.record('order.placed', 'order:' || o.id, p->>'actor', jsonb_build_object('group_id', v.group_id,
@@ -717,7 +749,9 @@ BEGIN
            AND (escrow_state = 'HELD' OR p_even_frozen AND escrow_state = 'FROZEN')
            ORDER BY seller_id, id FOR UPDATE LOOP
     UPDATE order_line SET escrow_state = CASE WHEN l.refunded > 0 THEN 'SPLIT' ELSE 'RELEASED' END, released_at = now(),
-        frozen_at = NULL, matures_at = now() + make_interval(days => (l.terms->>'maturity_days')::int) WHERE id = l.id;
+        frozen_at = NULL, matures_at = now() + make_interval(
+          days => greatest((l.terms->>'maturity_days')::int, (risk.seller_limits(l.seller_id)).maturity_days))
+      WHERE id = l.id;
     net := seller_part(l);
     debt := coalesce((SELECT b.amount FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
       WHERE a.kind = 'seller_receivable' AND a.owner = 'seller:' || l.seller_id AND a.currency = l.currency

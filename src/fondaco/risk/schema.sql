@@ -47,6 +47,7 @@ CREATE TABLE risk.standing (
   since       timestamptz NOT NULL DEFAULT now(),
   reasons     text[] NOT NULL DEFAULT '{}',
   decision_id bigint REFERENCES risk.decision,
+  store_shut  boolean NOT NULL DEFAULT false,          -- a store: suspended by its tier, not by a person
   looked_at   timestamptz NOT NULL DEFAULT now()
 );
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF tier ON risk.standing
@@ -111,6 +112,31 @@ INSERT INTO risk.enforcement VALUES
   ('seller', 'AT_RISK', false, 14, 2000, true, true, true, NULL, NULL, 0, false),
   ('seller', 'RESTRICTED', true, 14, 2000, false, true, true, NULL, NULL, 0, false),
   ('seller', 'BANNED', true, 14, 2000, false, true, true, NULL, NULL, 0, false);
+
+-- What holds for a store and for a buyer now, by their tier.
+CREATE FUNCTION risk.seller_limits(p_seller uuid) RETURNS risk.enforcement LANGUAGE sql STABLE AS $$
+  SELECT e FROM risk.enforcement e WHERE e.side = 'seller'
+    AND e.tier = coalesce((SELECT s.tier FROM risk.standing s WHERE s.seller_id = p_seller), 'NORMAL')
+$$;
+CREATE FUNCTION risk.buyer_limits(p_user uuid) RETURNS risk.enforcement LANGUAGE sql STABLE AS $$
+  SELECT e FROM risk.enforcement e WHERE e.side = 'user'
+    AND e.tier = coalesce((SELECT s.tier FROM risk.standing s WHERE s.user_id = p_user), 'NORMAL')
+$$;
+
+-- Nobody signs up with a mail address of a blocked domain, or of one below it.
+CREATE FUNCTION risk.refuse_blocked() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = risk, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM blocked b WHERE b.kind = 'domain' AND (b.until IS NULL OR b.until > now())
+             AND '.' || split_part(lower(NEW.email), '@', 2) LIKE '%.' || b.value) THEN
+    RAISE EXCEPTION 'this mail domain is blocked' USING ERRCODE = '23514', CONSTRAINT = 'address_blocked';
+  END IF;
+  RETURN NEW;
+END $$;
+REVOKE ALL ON FUNCTION risk.seller_limits, risk.buyer_limits, risk.refuse_blocked FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION risk.seller_limits, risk.buyer_limits TO fondaco_app;
+CREATE TRIGGER address_blocked BEFORE INSERT OR UPDATE OF email ON identity.users
+  FOR EACH ROW EXECUTE FUNCTION risk.refuse_blocked();
 
 GRANT SELECT, INSERT ON risk.signal, risk.decision TO fondaco_app;
 GRANT SELECT, INSERT, UPDATE ON risk.standing, risk.appeal TO fondaco_app;
