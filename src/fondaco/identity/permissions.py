@@ -75,6 +75,9 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "console.refund": _staff("ops", "finance", "admin"),
     "console.refund_approve": _staff("finance", "admin"),
     "console.adjust": _staff("finance", "admin"),
+    "console.reconcile": _staff("ops", "finance", "admin", "auditor"),
+    "console.reconcile_run": _staff("ops", "finance", "admin"),
+    "console.resolve_break": _staff("finance", "admin"),  # explain, book, settle what is in suspense
     "console.commission": _staff("finance", "admin"),
 }
 

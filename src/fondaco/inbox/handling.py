@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from fondaco import audit, chargebacks, payouts, wallets
+from fondaco import audit, chargebacks, payouts, reconciliation, wallets
 from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.ids import parse_uuid
@@ -123,7 +123,7 @@ async def _refund(handling: Handling) -> Effect:
     async def effect(conn: Connection, done: Done) -> Verdict:
         if (claimed.amount, claimed.currency) != (facts.amount, facts.currency):
             return await handling.differs(conn, "amount")
-        if await wallets.note_refund(conn, facts):
+        if await wallets.note_refund(conn, facts) or await reconciliation.note_sent_back(conn, facts):
             return DONE
         return await _unknown_refund(handling, conn, facts)
 
@@ -233,7 +233,8 @@ async def _account(handling: Handling) -> Effect:
 async def _bank_payout(handling: Handling) -> Effect:
     account_id = handling.row["account"]
     if not account_id:
-        return _nothing("It is of our own account.")
+        facts = await handling.gateway.retrieve_bank_payout(handling.row["object_id"])
+        return _noted(lambda conn: reconciliation.note_own_payout(conn, facts), _nothing(_UNKNOWN))
     note = await payouts.ask_bank_payout(handling.gateway, account_id, handling.row["object_id"])
     return _noted(note, _nothing(_UNKNOWN))
 

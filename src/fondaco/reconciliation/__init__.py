@@ -6,28 +6,59 @@ is unexplained. Each run ends with a signed report.
 """
 
 from fondaco.reconciliation.breaks import explain, open_breaks, reopen, take
-from fondaco.reconciliation.model import CLASSES, STATES, Break, BreakChanged, Run, RunUnderWay
+from fondaco.reconciliation.model import (
+    CLASSES,
+    STATES,
+    BookedAlready,
+    Break,
+    BreakChanged,
+    NotBookable,
+    Run,
+    RunUnderWay,
+)
 from fondaco.reconciliation.reads import list_breaks, list_runs, read_break, read_report, read_run
 from fondaco.reconciliation.report import is_signed
 from fondaco.reconciliation.running import begin, run
+from fondaco.reconciliation.settling import (
+    AS,
+    HOW,
+    Suspended,
+    ask_to_book,
+    ask_to_settle,
+    in_suspense,
+    note_sent_back,
+    send_back,
+)
+from fondaco.reconciliation.sweeping import note_own_payout
 
 __all__ = [
+    "AS",
     "CLASSES",
+    "HOW",
     "STATES",
+    "BookedAlready",
     "Break",
     "BreakChanged",
+    "NotBookable",
     "Run",
     "RunUnderWay",
+    "Suspended",
+    "ask_to_book",
+    "ask_to_settle",
     "begin",
     "explain",
+    "in_suspense",
     "is_signed",
     "list_breaks",
     "list_runs",
+    "note_own_payout",
+    "note_sent_back",
     "open_breaks",
     "read_break",
     "read_report",
     "read_run",
     "reopen",
     "run",
+    "send_back",
     "take",
 ]

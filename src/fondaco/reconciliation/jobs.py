@@ -6,7 +6,7 @@ from typing import Any
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.web import Parts
 from fondaco.integrations.stripe import StripeGateway
-from fondaco.reconciliation import running
+from fondaco.reconciliation import running, settling
 from fondaco.reconciliation.model import RunUnderWay
 from fondaco.settings import Settings
 
@@ -35,7 +35,13 @@ async def nightly(parts: Parts) -> None:
     await reconcile(parts, run_id)
 
 
+async def return_suspense(parts: Parts) -> None:
+    """Money in suspense that two people send back to its card."""
+    await settling.send_back(parts.get(Database), parts.get(StripeGateway))
+
+
 tasks: dict[str, Callable[..., Awaitable[Any]]] = {"reconciliation.run": reconcile}
 periodic: list[tuple[str, float, Callable[[Parts], Awaitable[object]]]] = [
     ("reconciliation.nightly", 600.0, nightly),
+    ("reconciliation.return_suspense", 120.0, return_suspense),
 ]

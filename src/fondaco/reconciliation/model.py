@@ -90,3 +90,17 @@ class BreakChanged(Problem):
 
     status = 409
     code = "break_changed"
+
+
+class NotBookable(Problem):
+    """Only a movement of the provider that our books do not have can be booked."""
+
+    status = 409
+    code = "not_bookable"
+
+
+class BookedAlready(Problem):
+    """This movement was booked meanwhile, or with another amount. Run the reconciliation again."""
+
+    status = 409
+    code = "booked_already"

@@ -18,6 +18,7 @@ from fondaco.integrations.stripe_facts import ProviderRefused, ProviderUnknown
 from fondaco.reconciliation.breaks import note_breaks
 from fondaco.reconciliation.model import RunUnderWay
 from fondaco.reconciliation.report import sign_report
+from fondaco.reconciliation.sweeping import ask_about_sweeps
 from fondaco.settings import Settings
 
 log = structlog.get_logger()
@@ -70,6 +71,7 @@ async def run(db: Database, gateway: StripeGateway, settings: Settings, run_id: 
         await _read_movements(db, gateway, row)
         theirs, off = await _compare_balances(db, gateway, row)
         await _ask_about_charges(db, gateway)
+        await ask_about_sweeps(db, gateway)
     except (ProviderUnknown, ProviderRefused) as error:
         await _end(db, run_id, "BROKEN_OFF", f"The payment provider did not answer: {error}")
         return False

@@ -114,7 +114,7 @@ CREATE INDEX journal_posted ON ledger.journal USING brin (posted_at) WITH (pages
 -- The keys a journal may have that books this movement.
 CREATE FUNCTION reconciliation.keys(p_type text, p_id text, p_source text, p_intent text, p_amount bigint)
 RETURNS text[] LANGUAGE sql STABLE SET search_path = reconciliation, pg_temp AS $$
-  SELECT CASE
+  SELECT array_append(CASE
     WHEN p_type IN ('charge', 'payment') THEN (
       SELECT ARRAY['topup:' || i.intent, 'suspense:' || i.intent, 'dc:' || p_source]
       FROM (SELECT coalesce((SELECT f.intent_id FROM wallets.funding f WHERE f.charge_id = p_source),
@@ -128,8 +128,8 @@ RETURNS text[] LANGUAGE sql STABLE SET search_path = reconciliation, pg_temp AS 
     WHEN p_type = 'payout' THEN ARRAY['sweep:' || p_source]
     WHEN p_type IN ('payout_failure', 'payout_cancel') THEN ARRAY['sweepback:' || p_source]
     WHEN p_type = 'stripe_fee' THEN ARRAY['fee:' || p_id]
-    ELSE ARRAY['movement:' || p_id]
-  END
+    ELSE '{}'
+  END, 'movement:' || p_id)
 $$;
 
 -- Finds the journals of these movements where they say the same to the cent; answers how many are whole.
