@@ -237,3 +237,24 @@ async def test_the_database_refuses_a_step_without_its_event(sale: Sale, owner: 
         await owner.execute(
             "INSERT INTO cases.snapshot (id, why, body, hash) VALUES (gen_random_uuid(), 'x', 'a', 'b')"
         )
+
+
+async def test_the_database_refuses_a_second_refund_of_a_case(sale: Sale) -> None:
+    case_id = await sale.open()
+    await cases.take(sale.db, sale.support, case_id)
+    await cases.decide(
+        sale.db, sale.finance, case_id, outcome="SPLIT", text="Both are right.", amounts={sale.line_id: 700}
+    )
+    with pytest.raises(asyncpg.UniqueViolationError, match="refund_of_case"):
+        async with sale.db.transaction(SYSTEM) as conn:
+            await refunds.refund_line(
+                conn,
+                sale.line_id,
+                5,
+                reason="case",
+                why="Once more",
+                actor="system",
+                case_id=case_id,
+                even_frozen=True,
+            )
+    assert (await sale.line())["refunded"] == 700

@@ -67,12 +67,15 @@ CREATE TABLE cases.case_line (
   frozen    boolean NOT NULL,                          -- its money was in escrow when the case was opened
   at_stake  bigint NOT NULL CHECK (at_stake > 0),      -- not refunded yet when the case was opened
   refund    bigint CHECK (refund BETWEEN 0 AND at_stake),  -- what the case gave back; null: nothing decided
-  refund_id uuid,
+  refund_id uuid REFERENCES refunds.refund,
   PRIMARY KEY (case_id, line_id),
   CHECK ((refund > 0) = (refund_id IS NOT NULL))
 );
 CREATE UNIQUE INDEX case_line_open ON cases.case_line (line_id) WHERE open;
 CREATE INDEX case_line_line ON cases.case_line (line_id);
+-- A case moves the money of a line once.
+CREATE UNIQUE INDEX refund_of_case ON refunds.refund (case_id, line_id) WHERE case_id IS NOT NULL;
+ALTER TABLE refunds.refund ADD FOREIGN KEY (case_id) REFERENCES cases.case;
 
 -- Every step of every case, for ever.
 CREATE TABLE cases.event (
