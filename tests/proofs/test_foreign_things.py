@@ -65,8 +65,22 @@ async def things(
              'OPEN', now() + interval '3 days' FROM delivery.entitlement e WHERE e.id = $1 RETURNING id""",
         row["id"],
     )
+    chargeback = await db.fetchval(
+        SYSTEM,
+        """WITH c AS (INSERT INTO chargebacks.chargeback (id, provider_id, funding_id, user_id, amount,
+             currency, reason, state, provider_status, opened_at)
+             VALUES (gen_random_uuid(), 'du_1', $1, $2, 500, 'EUR', 'general', 'UNDER_REVIEW', 'under_review',
+               now()) RETURNING id),
+           l AS (INSERT INTO chargebacks.line (chargeback_id, line_id, order_id, buyer_id, seller_id, amount,
+             policy, bps) SELECT c.id, l.id, l.order_id, l.buyer_id, l.seller_id, 500, 'platform', 0
+             FROM c, orders.order_line l WHERE l.id = $3)
+           SELECT id FROM c""",
+        top_up,
+        buyer.user(),
+        row["line_id"],
+    )
     ids = {
-        "report_id": report,
+        "report_id": report, "chargeback_id": chargeback,
         "case_id": case_id, "file_id": file_id, "line_id": row["line_id"],
         "listing_id": listing.id, "article_id": article.id, "batch_id": batch.id,
         "user_id": member.user(), "key_id": key.id,

@@ -14,7 +14,6 @@ from fondaco.ledger import (
     AccountRef,
     balance,
     buyer_receivable_of,
-    platform,
     seller_available_of,
     seller_receivable_of,
     seller_reserve_of,
@@ -23,8 +22,8 @@ from fondaco.ledger import (
 # A card payment of an order paid for that order; a top-up for what was bought from the wallet since, as far
 # as it goes. What was given back is not there any more.
 _PAID = """SELECT l.id, l.order_id, l.seller_id, l.total - l.refunded AS amount,
-    coalesce(l.terms->'liability'->>'policy', 'platform') AS policy,
-    coalesce((l.terms->'liability'->>'bps')::int, 0) AS bps
+    coalesce(l.terms#>>'{refund,liability,policy}', 'platform') AS policy,
+    coalesce((l.terms#>>'{refund,liability,bps}')::int, 0) AS bps
   FROM chargebacks.chargeback c JOIN wallets.funding f ON f.id = c.funding_id
   JOIN orders.order_line l ON l.buyer_id = c.user_id AND l.currency = c.currency
   JOIN orders.orders o ON o.id = l.order_id JOIN orders.order_group g ON g.id = o.group_id
@@ -66,7 +65,7 @@ async def attribute(conn: Connection, chargeback_id: UUID) -> None:
 async def bear(conn: Connection, row: Record) -> None:
     """Have the sellers bear their shares of what a lost chargeback left owed; each line once."""
     lines = await conn.fetch(
-        """SELECT k.line_id, k.order_id, k.seller_id, k.amount * k.bps / 10000 AS share,
+        """SELECT k.line_id, k.order_id, k.seller_id, k.amount, k.bps,
              l.total - l.commission - l.tax - (l.refunded - l.refunded_commission - l.refunded_tax) AS part
            FROM chargebacks.line k JOIN orders.order_line l ON l.id = k.line_id
            WHERE k.chargeback_id = $1 AND k.policy <> 'platform' AND k.bps > 0 AND k.borne = 0
@@ -75,7 +74,7 @@ async def bear(conn: Connection, row: Record) -> None:
     )
     owed: int = row["owed"]
     for line in lines:
-        share = min(line["share"], line["part"], owed)
+        share = min(min(line["amount"], line["part"]) * line["bps"] // 10_000, owed)
         if share <= 0:
             continue
         owed -= share
@@ -122,7 +121,7 @@ async def give_back_share(conn: Connection, row: Record, amount: int) -> int:
         given += part
         seller, currency = line["seller_id"], row["currency"]
         debt = min(part, await balance(conn, seller_receivable_of(seller, currency)))
-        legs: list[tuple[AccountRef, int]] = [(platform("psp_clearing", currency), part)]
+        legs: list[tuple[AccountRef, int]] = [(buyer_receivable_of(row["user_id"], currency), part)]
         legs += [(seller_receivable_of(seller, currency), -debt)] if debt else []
         legs += [(seller_available_of(seller, currency), debt - part)] if part > debt else []
         await conn.execute(

@@ -50,6 +50,7 @@ async def note_dispute(conn: Connection, facts: DisputeFacts) -> bool:
     if funding is None:
         return False
     row = await _row(conn, funding, facts)
+    await mirror_funding(conn, funding["id"])  # first of all: nothing of it goes back to the card any more
     taken = [m for m in facts.balance_transactions if m.amount < 0]
     back = [m for m in facts.balance_transactions if m.amount > 0]
     if taken and not await _booked(conn, f"dp:{facts.id}"):
@@ -217,8 +218,8 @@ async def _give_back(conn: Connection, row: Record, amount: int, dispute_id: str
     loss = min(amount - shared - owed, row["written_off"])
     rest = amount - shared - owed - loss
     parts = (
-        (platform("psp_clearing", currency), amount - shared),
-        (buyer_receivable_of(user, currency), -owed),
+        (platform("psp_clearing", currency), amount),
+        (buyer_receivable_of(user, currency), -owed - shared),
         (platform("chargeback_loss", currency), -loss),
         (wallet_of(user, currency), -rest),
     )
@@ -230,8 +231,7 @@ async def _give_back(conn: Connection, row: Record, amount: int, dispute_id: str
         loss,
     )
     legs = [leg for leg in parts if leg[1]]
-    if legs:
-        await post_one(conn, "chargeback_reversed", f"dprev:{dispute_id}", row, legs)
+    await post_one(conn, "chargeback_reversed", f"dprev:{dispute_id}", row, legs)
     await tell(conn, row, "chargeback.reversed", amount=amount)
 
 

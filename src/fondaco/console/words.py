@@ -242,6 +242,7 @@ TEMPLATES: dict[str, str] = {
     "sale_refunded": "Money of a sale given back, to the store",
     "account_exists": "Somebody signed up with your address",
     "case_turn": "A case went on",
+    "chargeback_turn": "Chargeback: wallet blocked, evidence wanted, share borne",
     "checks_failed": "A check failed, to the operator",
     "checks_well": "All is well again, to the operator",
     "import_closed": "Keys imported",

@@ -13,6 +13,7 @@ from fondaco.core.ids import parse_uuid
 from fondaco.identity.permissions import PERMISSIONS
 from fondaco.notifications.actions import Recipient, queue_mail
 from fondaco.notifications.case_causes import case_turn
+from fondaco.notifications.chargeback_causes import CHARGEBACK_CAUSES
 from fondaco.notifications.letters import moment
 from fondaco.notifications.payout_causes import PAYOUT_CAUSES
 from fondaco.notifications.refund_causes import REFUND_CAUSES
@@ -293,6 +294,7 @@ CAUSES: dict[str, Cause] = {
     "refund.succeeded": _refunded,
     "batch.closed": _imported,
     "batch.failed": _imported,
+    **CHARGEBACK_CAUSES,
     **PAYOUT_CAUSES,
     **REFUND_CAUSES,
 }

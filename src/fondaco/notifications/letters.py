@@ -113,6 +113,12 @@ _CASE = {
     "side": "seller",
 }
 
+_CHARGEBACK = {
+    "heading": "A payment for your goods is disputed",
+    "words": ["Your money is untouched, however the bank decides.", "Add something until 24 Nov 2026."],
+    "path": f"/seller/chargebacks/{_SOME_ID}",
+    "because": "you look after the orders of a store",
+}
 _PAYOUT = {
     "store": "Lagoon Games",
     "payout_id": _SOME_ID,
@@ -147,6 +153,9 @@ TEMPLATES: dict[str, Template] = {
         1, "ea922ce148aa98de46c144c4627f6eb88a9f3f261cd189e7c21c8484d9104aab", _APPROVAL
     ),
     "case_turn": Template(1, "45618ad55e6ec70b1670f0c40245ab5e8daa77a013ff7d7e74e570fd31ba6897", _CASE),
+    "chargeback_turn": Template(
+        1, "9e60af724ed1dd62932f01d2589c30e72f46df6bc502c072cfd558810395aaa5", _CHARGEBACK
+    ),
     "checks_failed": Template(
         1,
         "cb4def302f17fc478c43880615641910d77a00c7d0b31c93cffa7ced883f93fc",

@@ -12,6 +12,7 @@ from fondaco.settings import Settings
 
 RELEASE_VERSION = 1
 REFUND_VERSION = 1
+LIABILITY_VERSION = 1
 RELEASE_POLICIES: tuple[str, ...] = ("delivered_days", "revealed_hours", "confirmed")
 
 # (policy, version) -> what the buyer is told; filled with the numbers of the terms.
@@ -45,8 +46,11 @@ def release_terms(settings: Settings) -> dict[str, Any]:
 
 
 def refund_terms(settings: Settings) -> dict[str, Any]:
-    """The marketplace's refund policy as a line's terms keep it."""
-    return {"version": REFUND_VERSION, "days": settings.refund_days}
+    """The marketplace's refund policy as a line's terms keep it, with who bears what a lost chargeback leaves
+    owed: `bps` is the seller's part of what it got for the line."""
+    bps = {"platform": 0, "seller": 10_000}.get(settings.chargeback_liability, settings.chargeback_share)
+    liability = {"policy": settings.chargeback_liability, "version": LIABILITY_VERSION, "bps": bps}
+    return {"version": REFUND_VERSION, "days": settings.refund_days, "liability": liability}
 
 
 def release_policy(terms: Mapping[str, Any]) -> str:

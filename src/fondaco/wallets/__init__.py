@@ -30,7 +30,7 @@ from fondaco.wallets.reads import (
     wallet_entries,
 )
 from fondaco.wallets.refunds import note_refund, request_refund, resolve_refund, send_refund, sweep_refunds
-from fondaco.wallets.standing import is_blocked, stand
+from fondaco.wallets.standing import is_blocked, own_standing, stand
 
 __all__ = [
     "PAID",
@@ -53,6 +53,7 @@ __all__ = [
     "open_session",
     "own_funding",
     "own_fundings",
+    "own_standing",
     "own_top_ups",
     "place_of",
     "read_funding",

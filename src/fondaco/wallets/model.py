@@ -101,7 +101,8 @@ class PaymentRefused(Problem):
 
 
 class WalletAtRisk(Problem):
-    """Your wallet is blocked while a bank disputes one of your payments. Nothing was charged."""
+    """Your wallet is blocked because a bank disputes one of your payments, so nothing can be bought or sent
+    back. Nothing was charged. Your wallet's page says what to do."""
 
     status = 409
     code = "wallet_at_risk"

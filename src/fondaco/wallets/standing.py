@@ -2,7 +2,8 @@
 
 from uuid import UUID
 
-from fondaco.core.db import Connection
+from fondaco.core.db import Connection, Database
+from fondaco.core.viewer import Viewer
 
 
 async def is_blocked(conn: Connection, user_id: UUID) -> bool:
@@ -11,6 +12,14 @@ async def is_blocked(conn: Connection, user_id: UUID) -> bool:
         "SELECT EXISTS (SELECT 1 FROM wallets.standing WHERE user_id = $1 AND state <> 'OK')", user_id
     )
     return blocked
+
+
+async def own_standing(db: Database, viewer: Viewer) -> str:
+    """How the viewer's own wallets stand: OK, WALLET_AT_RISK or LOCKED."""
+    state: str | None = await db.fetchval(
+        viewer.as_user, "SELECT state FROM wallets.standing WHERE user_id = $1", viewer.user()
+    )
+    return state or "OK"
 
 
 async def stand(conn: Connection, user_id: UUID, state: str) -> str:
