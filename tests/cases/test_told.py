@@ -94,3 +94,12 @@ async def test_a_watched_case_wakes_at_each_step(sale: Sale, parts: Parts) -> No
     await cases.write(sale.db, sale.as_buyer, case_id, "Are you there?")
     await anext(stream)
     await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_case_is_found_by_its_number(sale: Sale) -> None:
+    case_id = await sale.open()
+    number = (await sale.case(case_id))["number"]
+    for text in (number, number[:9].lower(), str(case_id), str(sale.order_id)):
+        found = await console.find(sale.db, sale.support, text)
+        assert f"/console/cases/{case_id}" in {f.href for f in found}
+    assert not [f for f in await console.find(sale.db, sale.support, "CAS-0000-0000") if f.kind == "case"]

@@ -17,6 +17,7 @@ from fondaco.vault import Vault
 MAX_TEXT = 4096  # of a pasted key; everything else is shorter
 PER_KIND = 8
 _NUMBER = re.compile(r"(ORD|GRP)-[0-9A-Z-]{1,14}", re.IGNORECASE)
+_CASE = re.compile(r"CAS-[0-9A-Z-]{1,14}", re.IGNORECASE)
 _PROVIDER = re.compile(r"(cs|pi|ch|py|re|pyr|evt)_[A-Za-z0-9_]{4,200}")
 _JOURNAL = re.compile(r"#?([0-9]{1,18})")
 
@@ -93,6 +94,30 @@ async def _orders(s: Search) -> list[Found]:
             f"in {r['purchase']}",
             href=f"/console/orders/{r['id']}",
             at=r["created_at"],
+        )
+        for r in rows
+    ]
+
+
+async def _cases(s: Search) -> list[Found]:
+    if not (s.id or _CASE.fullmatch(s.text)):
+        return []
+    rows = await s.conn.fetch(
+        """SELECT c.id, c.number, c.state, c.opened_at, o.number AS order_number
+           FROM cases.case c JOIN orders.orders o ON o.id = c.order_id
+           WHERE c.id = $1 OR c.order_id = $1 OR ($1::uuid IS NULL AND c.number LIKE $2)
+           ORDER BY c.opened_at DESC LIMIT $3""",
+        s.id,
+        _escaped(s.text.upper()) + "%",
+        PER_KIND,
+    )
+    return [
+        Found(
+            kind="case",
+            title=r["number"],
+            note=f"About {r['order_number']}, {_words(r['state'])}",
+            href=f"/console/cases/{r['id']}",
+            at=r["opened_at"],
         )
         for r in rows
     ]
@@ -304,6 +329,7 @@ def _words(state: str) -> str:
 
 _LOOKS: tuple[tuple[str, Callable[[Search], Awaitable[list[Found]]]], ...] = (
     ("console.orders", _orders),
+    ("console.cases", _cases),
     ("console.orders", _payments),
     ("console.inbox", _events),
     ("console.ledger", _journals),

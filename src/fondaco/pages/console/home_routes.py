@@ -17,6 +17,7 @@ from fondaco.vault import Vault
 FIND = f"{HOME}/find"
 KINDS = {
     "order": ("receipt", "Order"),
+    "case": ("flag", "Case"),
     "person": ("user-round", "Person"),
     "store": ("store", "Store"),
     "listing": ("tag", "Listing"),
