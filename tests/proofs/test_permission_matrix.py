@@ -70,6 +70,9 @@ def lets_in(roles: frozenset[str], role: str) -> bool:
     return "anonymous" in roles or bool(mine & roles)
 
 
+ASKS_THE_PROVIDER = ("/api/v1/seller/payout-account/link",)  # which is away here: 503, once one may
+
+
 @pytest.mark.slow
 async def test_everybody_everywhere(
     settings: Settings, parts: Parts, db: Database, client: httpx.AsyncClient
@@ -90,7 +93,7 @@ async def test_everybody_everywhere(
             count += 1
             allowed = lets_in(roles, role)
             code = answer.status_code
-            if code >= 500:
+            if code >= 500 and not (code == 503 and path in ASKS_THE_PROVIDER):
                 faults.append(f"{role} {method} {path}: {code} breaks")
             elif allowed and code in (401, 403):
                 faults.append(f"{role} {method} {path}: {code}, though {permission} allows it")
