@@ -21,7 +21,8 @@ async def test_promotional_credit_comes_back_as_such(db: Database, owner: asyncp
         """INSERT INTO orders.order_line (id, order_id, buyer_id, seller_id, listing_id, quantity, unit_price,
              total, commission, currency, terms, delivery_state, escrow_state, delivered_at)
            SELECT $2, order_id, buyer_id, seller_id, listing_id, quantity, unit_price, total, commission,
-             currency, terms, delivery_state, escrow_state, delivered_at FROM orders.order_line WHERE id = $1""",
+             currency, terms, delivery_state,
+             escrow_state, delivered_at FROM orders.order_line WHERE id = $1""",
         first,
         line,
     )
