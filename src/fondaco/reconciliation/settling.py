@@ -219,7 +219,9 @@ async def ask_to_book(db: Database, viewer: Viewer, break_id: int, as_: str, why
         if row["class"] != "missing_here" or row["state"] == "RESOLVED":
             raise NotBookable()
         if as_ not in AS or (row["amount"] > 0 and as_ == "fee") or (row["amount"] < 0 and as_ == "suspense"):
-            raise Invalid(fields={"as": "Money that left is a cost or went to the bank; money that came is not."})
+            raise Invalid(
+                fields={"as": "Money that left is a cost or went to the bank; money that came is not."}
+            )
         payload = {
             "break_id": break_id,
             "movement_id": row["id"],
@@ -264,9 +266,7 @@ async def book_approved(conn: Connection, payload: dict[str, Any], request: appr
         )
     if row["fee"] > 0 and not row["fee_journal_id"]:
         legs = [(platform("psp_fees", currency), row["fee"]), (clearing, -row["fee"])]
-        await post(
-            conn, "provider_fee", idem=f"fee:{row['id']}", ref=ref, actor=request.actor, legs=legs
-        )
+        await post(conn, "provider_fee", idem=f"fee:{row['id']}", ref=ref, actor=request.actor, legs=legs)
     if not await conn.fetchval("SELECT reconciliation.match(ARRAY[$1])", row["id"]):
         raise BookedAlready()
     await conn.execute(

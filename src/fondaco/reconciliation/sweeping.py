@@ -29,9 +29,7 @@ async def _book(conn: Connection, facts: BankPayoutFacts, key: str, kind: str, a
     data = {"amount": amount, "currency": facts.currency, "why": facts.failure}
     await audit.record(conn, kind, ref, "stripe", data)
     bank, clearing = platform("bank", facts.currency), platform("psp_clearing", facts.currency)
-    await post(
-        conn, "sweep", idem=key, ref=ref, actor="stripe", legs=[(bank, amount), (clearing, -amount)]
-    )
+    await post(conn, "sweep", idem=key, ref=ref, actor="stripe", legs=[(bank, amount), (clearing, -amount)])
 
 
 async def ask_about_sweeps(db: Database, gateway: StripeGateway) -> int:
