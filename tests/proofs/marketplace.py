@@ -20,6 +20,7 @@ from fondaco.identity import create_api_key, save_view
 from fondaco.identity.sessions import viewer_of
 from fondaco.integrations.blobs import Blobs
 from fondaco.notifications.jobs import read_events
+from tests.support.payouts import some_payouts
 from tests.support.people import make_member, make_user, sign_in
 
 # What a transaction has touched stands with what the session has not reported yet: each reports at its end.
@@ -125,6 +126,7 @@ class World:
             if await self._count("notifications.mail") == before:
                 break
         await self._dispute(min(size, 150))
+        await some_payouts(self.db, self.market.settings, self.market.seller, min(size, 150))
         await self.owner.execute("ANALYZE")
         await self._name_things()
 
@@ -176,6 +178,7 @@ class World:
             "row_id": "SELECT id FROM inbox.event LIMIT 1",
             "journal_id": "SELECT max(id) FROM ledger.journal",
             "request_id": "SELECT id FROM approvals.request LIMIT 1",
+            "payout_id": "SELECT id FROM payouts.payout ORDER BY created_at DESC LIMIT 1",
             "report_id": "SELECT id FROM refunds.report LIMIT 1",
             "account_id": "SELECT id FROM ledger.account WHERE kind = 'psp_clearing' LIMIT 1",
             "seller_id": "SELECT id FROM sellers.seller LIMIT 1",

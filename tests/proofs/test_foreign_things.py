@@ -17,6 +17,7 @@ from fondaco.vault import Vault
 from tests.proofs.test_permission_matrix import STREAMS
 from tests.support.goods import add_keys, make_article, make_listing
 from tests.support.money import give_money
+from tests.support.payouts import some_payouts
 from tests.support.people import bearer, make_member, make_seller, make_user, sign_in
 
 OURS = re.compile(r"^/(console|api/v1/console|static|media|l/|s/|c/|api/v1/stores|api/v1/listings)")
@@ -81,6 +82,7 @@ async def things(
     )
     ids = {
         "report_id": report, "chargeback_id": chargeback,
+        "payout_id": await some_payouts(db, parts.get(Settings), seller),
         "case_id": case_id, "file_id": file_id, "line_id": row["line_id"],
         "listing_id": listing.id, "article_id": article.id, "batch_id": batch.id,
         "user_id": member.user(), "key_id": key.id,

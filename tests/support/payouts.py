@@ -9,8 +9,10 @@ import asyncpg
 from fondaco import payouts
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.ids import uuid7
+from fondaco.core.viewer import Viewer
 from fondaco.ledger import AccountRef, payout_in_flight_of, post, seller_available_of, seller_receivable_of
 from fondaco.orders.combiner import Combiner
+from fondaco.settings import Settings
 from tests.support.money import Till, amount_on, give_money, make_buyer
 from tests.support.shop import Shop, add_units, make_shop, purchase
 
@@ -204,3 +206,16 @@ async def paying(till: Till, owner: asyncpg.Connection, lines: int = 2) -> Payin
     await earn(till.db, owner, shop, lines)
     await till.paid_top_up(await make_buyer(till.db), 50_000, "4000000000000077")
     return Paying(till, shop, account)
+
+
+async def some_payouts(db: Database, settings: Settings, seller: Viewer, count: int = 1) -> UUID:
+    """So many payouts of a store, decided and not sent, of money of no line; the id of the last one."""
+    await give(db, Shop(seller.seller(), seller, seller.seller(), 0), settings.payout_min * count)
+    live = "SELECT EXISTS (SELECT 1 FROM payouts.account WHERE seller_id = $1 AND state <> 'CLOSED')"
+    if not await db.fetchval(SYSTEM, live, seller.seller()):
+        await activate(db, seller.seller())
+    payout_id = uuid7()
+    for _ in range(count):
+        payout_id = uuid7()
+        await payouts.withdraw(db, settings, seller, payout_id, amount=settings.payout_min, currency="EUR")
+    return payout_id
