@@ -17,6 +17,7 @@ from fondaco.core.viewer import Viewer
 from fondaco.core.web import Parts
 from fondaco.demo.content import Item, load
 from fondaco.demo.people import Account, make_staff, make_user, signed_in
+from fondaco.demo.trouble import Trouble, staff_viewer
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.inventory.importing import import_batch
 from fondaco.orders.jobs import count_sold, expire_orders, mature_due
@@ -47,6 +48,7 @@ class Seed:
         self.owner_dsn = owner_dsn
         self.dice = random.Random(1204)  # noqa: S311 - the same demo each time
         self.listings: list[tuple[UUID, Item]] = []
+        self.stores: dict[str, Viewer] = {}
 
     async def run(self) -> list[Account]:
         """Everything, in the order it would happen; returns whom to sign in as."""
@@ -62,6 +64,8 @@ class Seed:
             await self._top_up(buyer, self.settings.top_up_max)
         await self._history(buyers)
         await self._open_ends(buyers)
+        finance = await staff_viewer(self, "finance")
+        await Trouble(self, self.stores["rialto-keys"], finance).run(buyers)
         await self._top_up(buyers[0], 20_000)  # to go on shopping with
         await count_sold(self.parts)
         return accounts
@@ -71,7 +75,7 @@ class Seed:
         for store in stores:
             owner = await make_user(self.db, f"{store.slug}@fondaco.test", f"Demo {store.name}", "IT")
             await sellers.open_store(self.db, owner, name=store.name, country="IT", about=store.about)
-            owner = await signed_in(self.db, owner)
+            owner = self.stores[store.slug] = await signed_in(self.db, owner)
             for item in (i for i in items if i.store == store.slug):
                 await self._listing(owner, item)
 
