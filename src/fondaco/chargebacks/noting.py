@@ -143,8 +143,9 @@ async def _take(conn: Connection, row: Record, funding: Record, amount: int, dis
     """The network took the money. What the buyer has not seen yet is taken back first, so that the wallet can
     cover more of it; what is in the wallet is held."""
     user, currency = row["user_id"], row["currency"]
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtext('orders.release'))")  # first, as refunds do
+    await refresh_standing(conn, user)  # locks the wallet: what is not bought by now is not bought any more
     await take_back_unseen(conn, user, currency, funding["group_id"], amount)
-    await refresh_standing(conn, user)  # locks the wallet
     held = min(amount, await balance(conn, wallet_of(user, currency)))
     legs: list[tuple[AccountRef, int]] = [
         (chargeback_held_of(row["id"], currency), amount),

@@ -36,17 +36,18 @@ INVARIANTS: dict[str, str] = {
     "I27": "Every state is a state of its machine.",
     "I30": "A row belongs to the same buyer and seller as what it points to.",
     "I31": "No secret stands anywhere in plain text.",
+    "I33": "Where somebody stands is what was decided; every decision of the rules replays; bans need two.",
     "I34": "Commission and tax in the books are those of the released lines.",
     "I35": "The database's own guards are switched on and valid.",
     "I36": "An open case holds its money frozen; a decided one moved it once; its evidence is as kept.",
     "I37": "Papers have numbers without a gap, are as they were issued, and say what the books say.",
+    "I38": "What chargebacks say is taken, held and owed is what the books say; wallets at risk are blocked.",
 }
 # Of the numbering, what fondaco has nothing of yet, or what is proved from outside.
 ELSEWHERE: dict[str, str] = {
     "I28": "Coupons: not built yet.",
     "I29": "Reviews: not built yet.",
     "I32": "Nobody lost what we acknowledged: proved by the clients' own records in `fondaco chaos`.",
-    "I33": "Risk tiers: not built yet.",
 }
 
 

@@ -10,12 +10,14 @@ import structlog
 from fondaco import ledger
 from fondaco.audit import record
 from fondaco.checks.cases import CASES
+from fondaco.checks.chargebacks import CHARGEBACKS
 from fondaco.checks.goods import DELIVERY, STOCK
 from fondaco.checks.ground import AUDIT, EVENTS_OF_CHANGES, GUARDS, QUEUE, STATES, check_blocks, key_checks
 from fondaco.checks.money_out import MONEY_OUT, held_too_long
 from fondaco.checks.papers import PAPERS
 from fondaco.checks.payments import EVENTS, MIRRORS, PAYMENTS, other_mode
 from fondaco.checks.refunds import REFUNDS
+from fondaco.checks.risk import RISK, check_replay
 from fondaco.core.checking import MOST, Check, Fault, Findings, Progress, run_checks, snapshot
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.settings import Settings
@@ -30,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     *MIRRORS,
     *REFUNDS,
     *CASES,
+    *CHARGEBACKS,
     *PAYMENTS,
     *MONEY_OUT,
     *PAPERS,
@@ -61,6 +64,7 @@ async def examine(db: Database, settings: Settings, findings: Findings, *, secon
             conn, (*CHECKS, other_mode(settings), *held_too_long(settings), *await key_checks(conn)), findings
         )
         await check_blocks(conn, settings, findings)
+        await check_replay(conn, findings)
 
 
 async def glance(db: Database, findings: Findings) -> None:
