@@ -127,7 +127,7 @@ async def say(
     """Write a message of the thread; returns its id."""
     message_id = uuid7()
     await conn.execute(
-        """INSERT INTO cases.message (id, case_id, party, user_id, kind, body, internal)
+        """INSERT INTO cases.message (id, case_id, party, author_id, kind, body, internal)
            VALUES ($1, $2, $3, $4, $5, $6, $7)""",
         message_id,
         case_id,

@@ -218,7 +218,7 @@ async def _detail(conn: Connection, by: Acting, row: Record) -> CaseDetail:
     messages = await conn.fetch(
         """SELECT m.id, m.at, m.party, m.kind, m.body, m.internal,
              CASE WHEN $2 THEN coalesce(u.email, 'a program of the store') ELSE '' END AS by
-           FROM cases.message m LEFT JOIN identity.users u ON u.id = m.user_id
+           FROM cases.message m LEFT JOIN identity.users u ON u.id = m.author_id
            WHERE m.case_id = $1 AND ($2 OR NOT m.internal) ORDER BY m.id LIMIT 500""",
         row["id"],
         staff,

@@ -135,7 +135,7 @@ CREATE TABLE cases.message (
   case_id  uuid NOT NULL REFERENCES cases.case,
   at       timestamptz NOT NULL DEFAULT now(),
   party    text NOT NULL CHECK (party IN ('buyer', 'seller', 'staff')),
-  user_id  uuid REFERENCES identity.users,             -- null: an API key of the store
+  author_id uuid REFERENCES identity.users,             -- null: an API key of the store
   kind     text NOT NULL CHECK (kind IN ('opening', 'message', 'answer', 'question', 'offer', 'decision',
              'appeal', 'note')),
   body     text NOT NULL CHECK (length(body) BETWEEN 1 AND 4000),

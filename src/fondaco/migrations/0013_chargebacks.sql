@@ -185,7 +185,8 @@ BEGIN
   RETURN ARRAY(
     SELECT ROW(h.n, h.buyer, h.actor, h.idem, decode(h.fingerprint, 'hex'), h."group", h.number, h.currency,
         coalesce(h.from_cart, false), h.until, h.protection_days, h.orders, g.id, g.fingerprint, a.id,
-        coalesce(b.amount, 0), found.lines, found.total)::asked
+        coalesce(b.amount, 0), found.lines, found.total,
+        CASE WHEN e.units_per_day IS NOT NULL THEN e.units_per_day - units_lately(h.buyer) END)::asked
     FROM ROWS FROM (jsonb_to_recordset(p_batch) AS (
         buyer uuid, country text, idem text, fingerprint text, actor text, "group" uuid, number text,
         currency text, from_cart boolean, bps int, protection_days int, maturity_days int, until timestamptz,
@@ -197,6 +198,8 @@ BEGIN
       AND a.currency = h.currency::char(3)
     LEFT JOIN ledger.balance b ON b.account_id = a.id AND b.slot = 0 AND a.id = ANY (p_locked)
     LEFT JOIN wallets.standing s ON s.user_id = h.buyer AND s.state <> 'OK'
+    LEFT JOIN risk.standing t ON t.user_id = h.buyer AND t.tier <> 'NORMAL'
+    LEFT JOIN risk.enforcement e ON e.side = 'user' AND e.tier = t.tier
     CROSS JOIN LATERAL (
       SELECT array_agg(ROW(
           w.line_id, w.listing_id, w.quantity, w.seller_id, w.part, w.price,
@@ -204,6 +207,7 @@ BEGIN
           w.currency,
           CASE
             WHEN s.user_id IS NOT NULL THEN 'wallet_at_risk'
+            WHEN NOT e.buys THEN 'tier_forbids'
             WHEN w.state IS DISTINCT FROM 'PUBLISHED' OR w.store <> 'OPEN' THEN 'unavailable'
             WHEN w.kind = 'article' AND NOT EXISTS (SELECT 1 FROM inventory.counted c
                          WHERE c.listing_id = w.listing_id AND c.content_version > 0) THEN 'unavailable'
@@ -218,14 +222,16 @@ BEGIN
           END,
           jsonb_build_object('title', w.title, 'slug', w.slug, 'kind', w.kind, 'platform', w.platform,
             'region', w.region, 'edition', w.edition, 'activation', w.activation, 'seller', w.name,
-            'seller_slug', w.seller_slug, 'price_version', w.price_version, 'listing_version', w.version, 'commission_bps', w.bps,
-            'funding', p_pay, 'protection_days', coalesce((w.release->>'days')::int, h.protection_days),
+            'seller_slug', w.seller_slug, 'price_version', w.price_version, 'listing_version', w.version,
+            'commission_bps', w.bps, 'commission_rule', w.rule, 'funding', p_pay,
+            'protection_days', coalesce((w.release->>'days')::int, h.protection_days),
             'maturity_days', h.maturity_days, 'release', coalesce(w.release, h.release), 'refund', h.refund)
         )::wanted ORDER BY w.listing_id) AS lines, sum(w.price * w.quantity)::bigint AS total
       FROM (
         SELECT x.*, l.seller_id, l.kind, l.state, l.title, l.slug, l.platform, l.region, l.edition, l.activation,
                l.price, l.price_version, l.version, l.max_per_order, l.currency::text, s.state AS store, s.name,
-               s.slug AS seller_slug, coalesce(s.commission_bps, h.bps) AS bps, s.release,
+               s.slug AS seller_slug, s.release, r.id AS rule,
+               CASE WHEN r.weight >= 8 THEN r.bps ELSE coalesce(s.commission_bps, r.bps, h.bps) END AS bps,
                dense_rank() OVER (ORDER BY l.seller_id)::int AS part
         FROM (
           SELECT x.listing AS listing_id, (array_agg(x.id))[1] AS line_id, sum(x.quantity)::int AS quantity,
@@ -233,7 +239,14 @@ BEGIN
           FROM jsonb_to_recordset(h.lines) AS x(id uuid, listing uuid, quantity int, price bigint,
             price_version int) GROUP BY x.listing) x
         LEFT JOIN catalog.listing l ON l.id = x.listing_id
-        LEFT JOIN sellers.seller s ON s.id = l.seller_id) w
+        LEFT JOIN sellers.seller s ON s.id = l.seller_id
+        LEFT JOIN LATERAL (
+          SELECT r.id, r.weight, r.bps FROM commission_rule r
+          WHERE r.ended_at IS NULL AND (r.seller_id IS NULL OR r.seller_id = l.seller_id)
+            AND (r.category IS NULL OR r.category = l.category) AND (r.kind IS NULL OR r.kind = l.kind)
+            AND (r.currency IS NULL OR r.currency = l.currency AND l.price >= coalesce(r.price_from, 0)
+                 AND l.price < coalesce(r.price_to, 9223372036854775807))
+          ORDER BY r.weight DESC, r.id DESC LIMIT 1) r ON true) w
       ) found
     ORDER BY h.n);
 END $$;

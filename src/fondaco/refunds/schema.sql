@@ -207,6 +207,7 @@ BEGIN
   UPDATE orders.order_line i SET refunded = i.refunded + r.amount, refunded_commission = i.refunded_commission + r.commission,
       refunded_tax = i.refunded_tax + r.tax, taken_back = i.taken_back + back.taken,
       escrow_state = CASE WHEN whole AND NOT r.after_release THEN 'REFUNDED' ELSE i.escrow_state END,
+      frozen_at = CASE WHEN whole AND NOT r.after_release THEN NULL ELSE i.frozen_at END,
       delivery_state = CASE WHEN whole THEN 'REFUNDED' ELSE i.delivery_state END
     WHERE i.id = l.id;
   PERFORM audit.record('line.refunded', 'order:' || l.order_id, p_actor, jsonb_strip_nulls(jsonb_build_object(
