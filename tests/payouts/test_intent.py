@@ -268,10 +268,14 @@ async def test_a_cancelled_payout_can_be_paid_again(
 async def test_a_tier_keeps_a_reserve_back_which_is_freed_in_time(
     db: Database, settings: Settings, owner: asyncpg.Connection
 ) -> None:
-    tier = """CREATE OR REPLACE FUNCTION payouts.tier(p_seller uuid) RETURNS text LANGUAGE sql STABLE
-              AS $$ SELECT '{}' $$"""
-    await owner.execute(tier.format("AT_RISK"))
-    shop = await paid_shop(db, owner, 2)
+    shop = await make_shop(db, price=1000)
+    await activate(db, shop.seller_id)
+    await owner.execute("ALTER TABLE risk.standing DISABLE TRIGGER USER")
+    await owner.execute(
+        "INSERT INTO risk.standing (party, tier, rules) VALUES ('seller:' || $1::uuid, 'AT_RISK', 'test')",
+        shop.seller_id,
+    )
+    await earn(db, owner, shop, 2)
     reserve = seller_reserve_of(shop.seller_id, "EUR")
     assert (await available(db, shop), await amount_on(db, reserve)) == (1440, 360)
     assert await amount_on(db, seller_pending_of(shop.seller_id, "EUR")) == 0
@@ -288,9 +292,11 @@ async def test_a_tier_keeps_a_reserve_back_which_is_freed_in_time(
     await withdraw(db, settings, shop)
     paid = await db.fetchval(SYSTEM, "SELECT sum(paid)::bigint FROM payouts.payable")
     assert paid == 1800  # the reserve's money is the same lines' money
-    await owner.execute(tier.format("BANNED"))
-    with pytest.raises(payouts.PayoutsClosed):
+    await owner.execute("UPDATE risk.standing SET tier = 'BANNED'")
+    with pytest.raises(payouts.PayoutsClosed) as refused:
         await withdraw(db, settings, shop)
+    assert refused.value.reasons == ["risk"]
+    await owner.execute("DELETE FROM risk.standing; ALTER TABLE risk.standing ENABLE TRIGGER USER")
     await whole(db, settings)
 
 
