@@ -33,7 +33,7 @@ from fondaco.console.orders import list_orders
 from fondaco.console.people import list_people, person, person_row
 from fondaco.console.queues import delivery_latency, paid_per_day, queues
 from fondaco.console.stores import list_listings, list_sellers, listing_row, pause_listing, store_names
-from fondaco.console.timeline import funding_timeline, payout_timeline, timeline
+from fondaco.console.timeline import funding_timeline, payout_timeline, timeline, timeline_of
 
 __all__ = [
     "AccountLine",
@@ -80,5 +80,6 @@ __all__ = [
     "queues",
     "store_names",
     "timeline",
+    "timeline_of",
     "trial_csv",
 ]

@@ -98,6 +98,26 @@ _LOOK: dict[str, tuple[str, str, str]] = {
         "console.see",
     ),
 }
+# The same for what is counted by number.
+_LOOK_NUMBERED: dict[str, tuple[str, str, str]] = {
+    "break": (
+        """SELECT id, 'Break ' || id || ', ' || words AS words, id AS target FROM reconciliation.break
+           WHERE id = ANY ($1)""",
+        "/console/reconciliation/breaks/{}",
+        "console.reconcile",
+    ),
+    "reconciliation": (
+        """SELECT id, 'Reconciliation ' || id AS words, id AS target FROM reconciliation.run
+           WHERE id = ANY ($1)""",
+        "/console/reconciliation/runs/{}",
+        "console.reconcile",
+    ),
+    "journal": (
+        "SELECT id, 'Journal ' || id AS words, id AS target FROM ledger.journal WHERE id = ANY ($1)",
+        "/console/ledger/journals/{}",
+        "console.ledger",
+    ),
+}
 _PLAIN = {"system": "fondaco itself", "stripe": "Stripe", "guest": "a guest", "platform": "the marketplace"}
 
 
@@ -105,15 +125,17 @@ async def named(conn: Connection, viewer: Viewer, refs: Iterable[str]) -> dict[s
     """Words and page of each ref (also actors and owners of accounts); what is not known reads as it is
     written. A page the viewer may not open is left out."""
     found = {ref: Named(_PLAIN.get(ref, ref)) for ref in refs}
-    by_kind: dict[str, dict[UUID, str]] = defaultdict(dict)
+    by_kind: dict[str, dict[UUID | int, str]] = defaultdict(dict)
     for ref in found:
         kind, _, rest = ref.partition(":")
         if kind in _LOOK and (key := parse_uuid(rest)):
             by_kind[kind][key] = ref
+        elif kind in _LOOK_NUMBERED and rest.isascii() and rest.isdecimal() and len(rest) < 19:
+            by_kind[kind][int(rest)] = ref
         elif kind == "event" and rest and may(viewer, "console.inbox"):
             found[ref] = Named(rest, f"/console/inbox?q={rest}")
     for kind, wanted in by_kind.items():
-        sql, page, permission = _LOOK[kind]
+        sql, page, permission = _LOOK.get(kind) or _LOOK_NUMBERED[kind]
         for row in await conn.fetch(sql, list(wanted)):
             href = page.format(row["target"]) if row["target"] and may(viewer, permission) else ""
             found[wanted[row["id"]]] = Named(row["words"], href)

@@ -1,7 +1,7 @@
 """The one story of an order: everything several modules know of it, in time. No secret is in it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -70,11 +70,19 @@ async def payout_timeline(
     db: Database, viewer: Viewer, payout_id: UUID, provider_ids: list[str]
 ) -> list[TimelineItem]:
     """What happened to one payout; `provider_ids`: its transfers and the bank's payout. For staff."""
-    scope, ref = viewer.as_staff, f"payout:{payout_id}"
+    return await timeline_of(db, viewer, f"payout:{payout_id}", provider_ids)
+
+
+async def timeline_of(
+    db: Database, viewer: Viewer, ref: str, provider_ids: Sequence[str] = ()
+) -> list[TimelineItem]:
+    """What was written down about the one thing a ref names, with what the provider told of these ids. For
+    staff."""
+    scope = viewer.as_staff
     journals = await ledger.journals_of(db, scope, [ref])
     events = await audit.history(db, scope, [ref])
     mails = await notifications.mails_of(db, viewer, [ref])
-    arrived = await inbox.events_about(db, scope, provider_ids)
+    arrived = await inbox.events_about(db, scope, list(provider_ids))
     named = {e.actor for e in events} | {j.actor for j in journals}
     named |= {e.owner for j in journals for e in j.entries}
     story = Story(viewer, await names_of(db, viewer, named))

@@ -34,6 +34,7 @@ _PAGES = (
     ("Payments", "/console/fundings", "console.orders"),
     ("Refunds", "/console/refunds", "console.orders"),
     ("Payouts of sellers", "/console/payouts", "console.payouts"),
+    ("Reconciliation", "/console/reconciliation", "console.reconcile"),
     ("Ledger", "/console/ledger", "console.ledger"),
     ("Trial balance", "/console/ledger/trial-balance", "console.ledger"),
     ("Inbox", "/console/inbox", "console.inbox"),

@@ -16,8 +16,17 @@ from fondaco.reconciliation.model import (
     Run,
     RunUnderWay,
 )
-from fondaco.reconciliation.reads import list_breaks, list_runs, read_break, read_report, read_run
-from fondaco.reconciliation.report import is_signed
+from fondaco.reconciliation.reads import (
+    break_ages,
+    count_open,
+    list_breaks,
+    list_runs,
+    money_by_day,
+    read_break,
+    read_report,
+    read_run,
+)
+from fondaco.reconciliation.report import is_signed, signed_file, told
 from fondaco.reconciliation.running import begin, run
 from fondaco.reconciliation.settling import (
     AS,
@@ -46,11 +55,14 @@ __all__ = [
     "ask_to_book",
     "ask_to_settle",
     "begin",
+    "break_ages",
+    "count_open",
     "explain",
     "in_suspense",
     "is_signed",
     "list_breaks",
     "list_runs",
+    "money_by_day",
     "note_own_payout",
     "note_sent_back",
     "open_breaks",
@@ -60,5 +72,7 @@ __all__ = [
     "reopen",
     "run",
     "send_back",
+    "signed_file",
     "take",
+    "told",
 ]

@@ -1,6 +1,7 @@
 """What the desk reads: runs, breaks, reports."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -91,6 +92,46 @@ async def read_report(db: Database, viewer: Viewer, run_id: int) -> tuple[str, b
     if row is None:
         raise NotFound()
     return row["report"], row["signature"], row["key_id"]
+
+
+async def money_by_day(
+    db: Database, viewer: Viewer, currency: str, kinds: Sequence[str], days: int = 30
+) -> list[tuple[datetime, dict[str, int]]]:
+    """What stood on accounts of these kinds at the end of each day's last run, oldest first: minor units on
+    the normal side. For staff."""
+    rows = await db.fetch(
+        viewer.as_staff,
+        """SELECT DISTINCT ON (date_trunc('day', ended_at, 'UTC')) ended_at,
+             report::jsonb -> 'money' -> $1 AS money
+           FROM reconciliation.run WHERE state = 'DONE' AND ended_at > now() - make_interval(days => $2)
+           ORDER BY date_trunc('day', ended_at, 'UTC'), id DESC""",
+        currency,
+        days,
+    )
+    return [(r["ended_at"], {k: int((r["money"] or {}).get(k, 0)) for k in kinds}) for r in rows]
+
+
+async def break_ages(db: Database, viewer: Viewer) -> list[tuple[str, int]]:
+    """How many unexplained breaks there are by age. For staff."""
+    row = await db.fetchrow(
+        viewer.as_staff,
+        """SELECT count(*) FILTER (WHERE age < interval '1 day') AS fresh,
+             count(*) FILTER (WHERE age >= interval '1 day' AND age < interval '3 days') AS days,
+             count(*) FILTER (WHERE age >= interval '3 days' AND age < interval '7 days') AS week,
+             count(*) FILTER (WHERE age >= interval '7 days') AS old
+           FROM (SELECT now() - opened_at AS age FROM reconciliation.break WHERE state = 'OPEN') b""",
+    )
+    assert row
+    words = ("Under a day", "1 to 3 days", "3 to 7 days", "Over a week")
+    return list(zip(words, (int(n) for n in row.values()), strict=True))
+
+
+async def count_open(db: Database, viewer: Viewer) -> int:
+    """How many breaks nobody has explained. For staff."""
+    n: int = await db.fetchval(
+        viewer.as_staff, "SELECT count(*) FROM reconciliation.break WHERE state = 'OPEN'"
+    )
+    return n
 
 
 def _break(row: Record) -> Break:

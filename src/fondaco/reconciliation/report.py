@@ -30,8 +30,16 @@ async def sign_report(conn: Connection, settings: Settings, run_id: int, theirs:
         """SELECT currency::text, sum(amount)::bigint AS amount FROM ledger.account_balance
            WHERE kind = 'psp_clearing' GROUP BY 1 ORDER BY 1"""
     )
+    by_kind = await conn.fetch(
+        """SELECT a.currency::text, a.kind, sum(b.amount)::bigint AS amount
+           FROM ledger.balance b JOIN ledger.account a ON a.id = b.account_id
+           GROUP BY 1, 2 HAVING sum(b.amount) <> 0 ORDER BY 1, 2"""
+    )
+    money: dict[str, dict[str, int]] = {}
+    for row in by_kind:
+        money.setdefault(row["currency"], {})[row["kind"]] = row["amount"]
     totals = await conn.fetch("SELECT currency::text, net, n FROM reconciliation.total ORDER BY 1")
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "form": 1,
         "run": run_id,
         "since": _moment(run["since"]),
@@ -41,9 +49,10 @@ async def sign_report(conn: Connection, settings: Settings, run_id: int, theirs:
         "provider": dict(sorted(theirs.items())),
         "movements_seen": {r["currency"]: {"sum": r["net"], "count": r["n"]} for r in totals},
         "books": {r["currency"]: r["amount"] for r in ours},
+        "money": money,
         "breaks": [dict(r) for r in breaks],
     }
-    report = msgspec.json.encode(told, order="sorted")
+    report = msgspec.json.encode(content, order="sorted")
     key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(settings.signing_key.get_secret_value()))
     key_id = hashlib.sha256(key.public_key().public_bytes_raw()).hexdigest()[:16]
     unexplained = sum(r["n"] for r in breaks if r["state"] == "OPEN")
@@ -56,8 +65,26 @@ async def sign_report(conn: Connection, settings: Settings, run_id: int, theirs:
         key.sign(PURPOSE + report),
         key_id,
     )
-    data = {"movements": run["seen"], "breaks": unexplained}
+    fresh = await conn.fetchval(
+        """SELECT count(*) FROM reconciliation.break WHERE state = 'OPEN' AND last_run = $1
+             AND opened_at >= $2""",
+        run_id,
+        run["started_at"],
+    )
+    data = {"movements": run["seen"], "breaks": unexplained, "new": fresh}
     await audit.record(conn, "reconciliation.done", f"reconciliation:{run_id}", "system", data)
+
+
+def signed_file(report: str, signature: bytes, key_id: str) -> str:
+    """The report with its signature as one JSON document, to be kept elsewhere."""
+    kept = {"report": report, "signature": base64.b64encode(signature).decode(), "key_id": key_id}
+    return msgspec.json.format(msgspec.json.encode(kept), indent=2).decode() + "\n"
+
+
+def told(report: str) -> dict[str, Any]:
+    """What a report says, with the `currencies` it speaks of."""
+    found: dict[str, Any] = msgspec.json.decode(report)
+    return {**found, "currencies": sorted({*found["provider"], *found["books"]})}
 
 
 def is_signed(report: str, signature: bytes, public_key: bytes) -> bool:

@@ -12,6 +12,7 @@ import structlog
 from fondaco import audit
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database, Record
+from fondaco.core.queue import defer
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.integrations.stripe_balance import BalanceTransactionFacts
 from fondaco.integrations.stripe_facts import ProviderRefused, ProviderUnknown
@@ -30,10 +31,15 @@ BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)
 
 
 async def begin(
-    db: Database, asked_by: str, *, since: datetime | None = None, until: datetime | None = None
+    db: Database,
+    asked_by: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    queue: bool = False,
 ) -> int:
     """A new run, or the lost one taken up again; its id. Without `since` from a little before where the last
-    run ended, the first time from the beginning. Raises RunUnderWay."""
+    run ended, the first time from the beginning. `queue`: a worker does it. Raises RunUnderWay."""
 
     async def work(conn: Connection) -> int:
         open_run = await conn.fetchrow(
@@ -42,7 +48,7 @@ async def begin(
             LOST,
         )
         if open_run:
-            return int(open_run["id"])
+            return await told(conn, int(open_run["id"]))
         last = await conn.fetchval("SELECT max(until) FROM reconciliation.run WHERE state = 'DONE'")
         first = since or (last - OVERLAP if last else BEGINNING)
         made: int = await conn.fetchval(
@@ -52,7 +58,14 @@ async def begin(
             first,
             until or now(),
         )
-        return made
+        return await told(conn, made)
+
+    async def told(conn: Connection, run_id: int) -> int:
+        data = {"by": asked_by}
+        await audit.record(conn, "reconciliation.started", f"reconciliation:{run_id}", asked_by, data)
+        if queue:
+            await defer(conn, "reconciliation.run", {"run_id": run_id})
+        return run_id
 
     try:
         return await db.run(SYSTEM, work)

@@ -45,6 +45,7 @@ _NAV: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Refunds", "/console/refunds", "undo-2", "console.orders"),
             ("Chargebacks", "/console/chargebacks", "shield-x", "console.chargebacks"),
             ("Payouts", "/console/payouts", "banknote", "console.payouts"),
+            ("Reconciliation", "/console/reconciliation", "scale", "console.reconcile"),
             ("Ledger", "/console/ledger", "book-open", "console.ledger"),
             ("Papers", "/console/papers", "file-text", "console.ledger"),
             ("Commission", "/console/commission", "percent", "console.commission"),
