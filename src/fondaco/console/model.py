@@ -62,7 +62,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Annotated[
         str,
-        Meta(description="order, case, person, store, listing, key, funding, refund, event, mail or journal."),
+        Meta(
+            description="order, case, person, store, listing, key, funding, refund, event, mail or journal."
+        ),
     ]
     title: str
     note: str
