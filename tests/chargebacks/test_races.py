@@ -12,6 +12,7 @@ from fondaco import chargebacks, wallets
 from fondaco.core.db import SYSTEM, Connection
 from fondaco.core.viewer import Viewer
 from fondaco.ledger import buyer_receivable_of, wallet_hold_of, wallet_of
+from fondaco.orders import place_with_card
 from fondaco.orders.combiner import Combiner
 from fondaco.wallets import RefundTooLarge, WalletAtRisk
 from tests.chargebacks.test_liability import release
@@ -225,3 +226,24 @@ async def test_every_order_of_the_events_ends_in_the_same_books(
 
 class _Undo(Exception):
     """Everything is taken back, to be tried in another order."""
+
+
+async def test_a_late_payment_of_a_blocked_buyer_goes_back_to_its_card(till: Till, buyer: Viewer) -> None:
+    shop = await make_shop(till.db, price=2000, stock=1)
+    first = await till.paid_top_up(buyer, 3000)
+    asked = purchase(buyer, shop.wish())
+    placed = await place_with_card(till.db, till.gateway, till.settings, asked)
+    row = await till.db.fetchrow(
+        SYSTEM, "SELECT id, session_id FROM wallets.funding WHERE group_id = $1", placed.group_id
+    )
+    assert row
+    given_up = "SELECT orders.give_up($1, 'CANCELLED', 'test', 'system')"
+    assert await till.db.fetchval(SYSTEM, given_up, placed.group_id) == "done"
+    await dispute(till, first)
+    await till.deliver_all(*chargebacks_types())
+    assert await standing(till, buyer) == "WALLET_AT_RISK"
+    till.sandbox.pay(row["session_id"])
+    await till.deliver_all()
+    state = await till.db.fetchval(SYSTEM, "SELECT state FROM wallets.funding WHERE id = $1", row["id"])
+    assert (state, await till.wallet(buyer), await held(till, buyer)) == ("REFUNDED", 0, 3000)
+    await even(till)

@@ -43,8 +43,13 @@ async def settle_funding(conn: Connection, facts: PaymentFacts, livemode: bool) 
     outcome = await orders.pay_group(conn, settled.group_id, settled.funding_id)
     if outcome != orders.PayOutcome.DELIVERED:
         log.warning("order.not_paid", group=str(settled.group_id), outcome=str(outcome))
-        await wallets.request_refund(
-            conn, settled.funding_id, settled.amount, reason=WHY_BACK[outcome], actor="system"
+        await wallets.request_refund(  # also from a blocked wallet: it is this payment's own money
+            conn,
+            settled.funding_id,
+            settled.amount,
+            reason=WHY_BACK[outcome],
+            actor="system",
+            even_at_risk=True,
         )
     return settled
 
