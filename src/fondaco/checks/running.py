@@ -16,6 +16,7 @@ from fondaco.checks.ground import AUDIT, EVENTS_OF_CHANGES, GUARDS, QUEUE, STATE
 from fondaco.checks.money_out import MONEY_OUT, held_too_long
 from fondaco.checks.papers import PAPERS
 from fondaco.checks.payments import EVENTS, MIRRORS, PAYMENTS, other_mode
+from fondaco.checks.reconciled import RECONCILED
 from fondaco.checks.refunds import REFUNDS
 from fondaco.checks.risk import RISK, check_replay
 from fondaco.core.checking import MOST, Check, Fault, Findings, Progress, run_checks, snapshot
@@ -32,9 +33,11 @@ CHECKS: tuple[Check, ...] = (
     *MIRRORS,
     *REFUNDS,
     *CASES,
+    *RISK,
     *CHARGEBACKS,
     *PAYMENTS,
     *MONEY_OUT,
+    *RECONCILED,
     *PAPERS,
     *EVENTS,
     *QUEUE,

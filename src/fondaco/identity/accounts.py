@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
+import asyncpg
+
 from fondaco.audit import record
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database
@@ -66,18 +68,25 @@ async def create_user(
     country: str | None = None,
     verified: bool = False,
 ) -> UUID | None:
-    """Insert the account's row; None when the address is taken. Writes no event."""
-    made: UUID | None = await conn.fetchval(
-        "INSERT INTO identity.users (id, email, name, password_hash, country, email_verified_at, created_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (email) DO NOTHING RETURNING id",
-        uuid7(),
-        email,
-        name,
-        password_hash,
-        country,
-        now() if verified else None,
-        now(),
-    )
+    """Insert the account's row; None when the address is taken. Writes no event. Raises Invalid for an
+    address whose domain is blocked; then the transaction is over."""
+    try:
+        made: UUID | None = await conn.fetchval(
+            "INSERT INTO identity.users "
+            "(id, email, name, password_hash, country, email_verified_at, created_at) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (email) DO NOTHING RETURNING id",
+            uuid7(),
+            email,
+            name,
+            password_hash,
+            country,
+            now() if verified else None,
+            now(),
+        )
+    except asyncpg.CheckViolationError as error:
+        if "mail domain is blocked" not in str(error):
+            raise
+        raise Invalid(fields={"email": "Addresses of this provider are not accepted here."}) from error
     return made
 
 

@@ -58,7 +58,12 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "console.case_work": _staff("support", "ops", "admin"),  # take, ask, close: never money
     "console.case_decide": _staff("finance", "admin"),  # decides, which moves money
     "console.chargebacks": _STAFF,
-    "console.chargeback_submit": _staff("finance", "admin"),  # words, confirmation, write-off, let a wallet go
+    "console.chargeback_submit": _staff(
+        "finance", "admin"
+    ),  # words, confirmation, write-off, let a wallet go
+    "console.risk": _STAFF,
+    "console.risk_decide": _staff("ops", "admin"),  # set a tier, answer appeals, block, ask for a ban
+    "console.risk_ban": _staff("admin"),  # the second of two people
     "console.inbox": _staff("ops", "finance", "admin", "auditor"),
     "console.replay": _staff("ops", "admin"),
     "console.ledger": _staff("finance", "admin", "auditor"),

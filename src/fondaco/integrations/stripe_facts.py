@@ -72,6 +72,8 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     charge_id: str | None = None
     failure: str = ""
     fee: Fee | None = None
+    card: str = ""
+    """The provider's mark of the card that paid: the same for the same card; '' when it was none."""
 
     @property
     def paid(self) -> bool:
@@ -131,6 +133,7 @@ def payment_of_intent(intent: Json) -> PaymentFacts:
         charge_id=id_of(intent.get("latest_charge")),
         failure=text(error.get("message")),
         fee=_fee(part(part(intent.get("latest_charge")).get("balance_transaction"))),
+        card=_card(part(intent.get("latest_charge"))),
     )
 
 
@@ -157,6 +160,7 @@ def payment_of_session(session: Json) -> PaymentFacts:
         charge_id=inner.charge_id if inner else None,
         failure=inner.failure if inner else "",
         fee=inner.fee if inner else None,
+        card=inner.card if inner else "",
     )
 
 
@@ -170,6 +174,10 @@ def _session_state(session: Json, inner: PaymentFacts | None) -> PaymentState:
     if inner is None or inner.state == "processing":
         return "processing"
     return "canceled" if inner.state == "canceled" else "failed"
+
+
+def _card(charge: Json) -> str:
+    return text(part(part(charge.get("payment_method_details")).get("card")).get("fingerprint"))
 
 
 def _fee(transaction: Json) -> Fee | None:

@@ -1,10 +1,24 @@
-"""What the clock brings: decisions about those with new signals, and about those whose points fade."""
+"""What the clock brings: signals from events, decisions about those with new signals, and about those whose
+points fade."""
 
 from collections.abc import Awaitable, Callable
 
+from fondaco.audit import consume
 from fondaco.core.db import Database
 from fondaco.core.web import Parts
 from fondaco.risk.actions import look_at_new, look_at_raised
+from fondaco.risk.deriving import derive
+
+CONSUMER = "risk"
+BATCH = 100
+
+
+async def read_events(parts: Parts) -> int:
+    """Derive the signals of all events since the last time; returns how many events were read."""
+    read = 0
+    while count := await consume(parts.get(Database), CONSUMER, BATCH, derive):
+        read += count
+    return read
 
 
 async def decide_new(parts: Parts) -> None:
@@ -19,6 +33,7 @@ async def decide_raised(parts: Parts) -> None:
 
 
 periodic: list[tuple[str, float, Callable[[Parts], Awaitable[object]]]] = [
+    ("risk.read_events", 1.0, read_events),
     ("risk.decide_new", 2.0, decide_new),
     ("risk.decide_raised", 6 * 3600.0, decide_raised),
 ]

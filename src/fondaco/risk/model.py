@@ -1,6 +1,6 @@
 """Risk: the machine of tiers, rows, and what can be refused."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -94,6 +94,71 @@ class Appeal(msgspec.Struct, frozen=True, kw_only=True):
     answer: str | None
     made_at: datetime
     decided_at: datetime | None
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail domain nobody signs up with, or a card whose payer is restricted. `until` None: for ever."""
+
+    kind: str
+    value: str
+    reason: str
+    until: datetime | None
+    added_at: datetime
+    added_by: str | None
+
+
+class CountedSignal(msgspec.Struct, frozen=True, kw_only=True):
+    """What one signal counts. `milli`: thousandths of a point."""
+
+    id: int
+    kind: str
+    words: str
+    at: datetime
+    ref: str
+    milli: int
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody is told of where they stand."""
+
+    standing: Standing
+    forbids: Annotated[list[str], Meta(description="What the tier forbids, a sentence each.")]
+    counted: Annotated[list[CountedSignal], Meta(description="The facts it rests on.")]
+    lower_on: Annotated[date | None, Meta(description="When the tier is lowered if nothing new happens.")]
+    note: Annotated[str, Meta(description="What the person who decided wrote; empty when the rules did.")]
+    appeal: Annotated["Appeal | None", Meta(description="The newest appeal.")]
+    may_appeal: bool
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """A past decision and what its rules say again from what was known then."""
+
+    decision: Decision
+    again: str
+    score: int
+    same: bool
+    counted: list[CountedSignal]
+
+
+class NeedsTwo(Problem):
+    """A ban and its end need two people: ask for it, and somebody else decides."""
+
+    status = 409
+    code = "needs_two"
+
+
+class NothingToAppeal(Problem):
+    """There is no decision to appeal against: your standing is normal."""
+
+    status = 409
+    code = "nothing_to_appeal"
+
+
+class AppealDecided(Problem):
+    """Somebody has decided this appeal already."""
+
+    status = 409
+    code = "appeal_decided"
 
 
 class AppealOpen(Problem):

@@ -116,6 +116,7 @@ BUYER_1 = Rules(
         "ring.self_purchase": Rule(20, 180, "Bought from a store of their own"),
         "ring.banned": Rule(35, 180, "Shares a card or a device with a banned account"),
         "ring.card": Rule(10, 180, "Shares a card with several accounts"),
+        "card.blocked": Rule(70, 180, "Paid with a blocked card"),
     },
     steps={
         Tier.WARNING: Step(20, 10, 14),

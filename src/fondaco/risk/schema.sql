@@ -85,6 +85,15 @@ CREATE TABLE risk.blocked (
   PRIMARY KEY (kind, value)
 );
 
+-- Which cards somebody paid with, by the provider's mark of the card (never its number).
+CREATE TABLE risk.card (
+  user_id  uuid NOT NULL REFERENCES identity.users,
+  mark     text NOT NULL,
+  first_at timestamptz NOT NULL,
+  PRIMARY KEY (user_id, mark)
+);
+CREATE INDEX card_mark ON risk.card (mark);
+
 -- What each tier forbids; the same as ENFORCEMENT in the code.
 CREATE TABLE risk.enforcement (
   side                 text NOT NULL CHECK (side IN ('user', 'seller')),
@@ -138,7 +147,7 @@ GRANT EXECUTE ON FUNCTION risk.seller_limits, risk.buyer_limits TO fondaco_app;
 CREATE TRIGGER address_blocked BEFORE INSERT OR UPDATE OF email ON identity.users
   FOR EACH ROW EXECUTE FUNCTION risk.refuse_blocked();
 
-GRANT SELECT, INSERT ON risk.signal, risk.decision TO fondaco_app;
+GRANT SELECT, INSERT ON risk.signal, risk.decision, risk.card TO fondaco_app;
 GRANT SELECT, INSERT, UPDATE ON risk.standing, risk.appeal TO fondaco_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON risk.blocked TO fondaco_app;
 GRANT SELECT ON risk.enforcement TO fondaco_app;
@@ -147,3 +156,4 @@ SELECT core.wall('risk.decision', '', '');
 SELECT core.wall('risk.standing', 'user_id', 'seller_id');
 SELECT core.wall('risk.appeal', 'made_by', '');
 SELECT core.wall('risk.blocked', '', '');
+SELECT core.wall('risk.card', '', '');

@@ -103,6 +103,8 @@ async def _succeed(conn: Connection, row: Record, facts: PaymentFacts) -> None:
         "currency": row["currency"],
         "late": row["state"] in ("EXPIRED", "FAILED", "CANCELED"),
     }
+    if facts.card:
+        data["card"] = facts.card
     if row["group_id"]:
         data["group_id"] = str(row["group_id"])
     await audit.record(conn, "funding.succeeded", f"funding:{funding_id}", "stripe", data)
