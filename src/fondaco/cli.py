@@ -146,6 +146,33 @@ def verify(*, json: Annotated[bool, Parameter(negative="", help="Print the fault
 
 
 @app.command
+def reconcile(
+    *,
+    since: Annotated[datetime | None, Parameter(help="First day, UTC; else from the last run on.")] = None,
+    until: Annotated[datetime | None, Parameter(help="The day after the last, UTC; else until now.")] = None,
+    json: Annotated[bool, Parameter(negative="", help="Print the signed report as JSON.")] = False,
+    check: Annotated[Path | None, Parameter(help="Only say whether this report is as it was signed.")] = None,
+) -> int:
+    """Compare the payment provider's movements with the books, both ways, to the cent."""
+    from fondaco.up.local import settings_of_this_machine
+
+    with settings_of_this_machine():
+        if _bad_settings():
+            return 1
+        import asyncio
+
+        from fondaco.core.clock import now
+        from fondaco.up import reconcile as comparing
+
+        if check:
+            return comparing.check_report(check)
+        first, last = (d.replace(tzinfo=UTC) if d else None for d in (since, until))
+        if (first and first >= (last or now())) or (last and last > now()):
+            return _fail("--since must be before --until, and --until not in the future.")
+        return asyncio.run(comparing.reconcile(first, last, as_json=json))
+
+
+@app.command
 def export(
     form: Annotated[
         Literal["beancount", "ledger"], Parameter(name="--format", help="Dialect; hledger reads ledger's.")

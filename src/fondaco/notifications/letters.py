@@ -119,6 +119,12 @@ _CHARGEBACK = {
     "path": f"/seller/chargebacks/{_SOME_ID}",
     "because": "you look after the orders of a store",
 }
+_BOOKS = {
+    "new": 1,
+    "open": 3,
+    "breaks": [{"words": "stripe_fee txn_3Pq", "amount": -250, "currency": "EUR"}],
+    "why": "",
+}
 _PAYOUT = {
     "store": "Lagoon Games",
     "payout_id": _SOME_ID,
@@ -152,6 +158,7 @@ TEMPLATES: dict[str, Template] = {
     "approval_decided": Template(
         1, "ea922ce148aa98de46c144c4627f6eb88a9f3f261cd189e7c21c8484d9104aab", _APPROVAL
     ),
+    "books_differ": Template(1, "85ce6459706407ade7474894d234bc0331483d99f81f9a0a6b9dcb8674a54dd0", _BOOKS),
     "case_turn": Template(1, "45618ad55e6ec70b1670f0c40245ab5e8daa77a013ff7d7e74e570fd31ba6897", _CASE),
     "chargeback_turn": Template(
         1, "9e60af724ed1dd62932f01d2589c30e72f46df6bc502c072cfd558810395aaa5", _CHARGEBACK
