@@ -20,6 +20,7 @@ from fondaco.identity import create_api_key, save_view
 from fondaco.identity.sessions import viewer_of
 from fondaco.integrations.blobs import Blobs
 from fondaco.notifications.jobs import read_events
+from tests.support.papers import some_papers
 from tests.support.payouts import some_payouts
 from tests.support.people import make_member, make_user, sign_in
 
@@ -48,6 +49,27 @@ INSERT INTO refunds.report (id, entitlement_id, line_id, order_id, buyer_id, sel
 SELECT gen_random_uuid(), e.id, e.line_id, e.order_id, e.buyer_id, e.seller_id, 'It does not work', 'OPEN',
        now() + interval '3 days' FROM delivery.entitlement e WHERE e.unit_id IS NOT NULL LIMIT $1
 ON CONFLICT DO NOTHING
+"""
+RULES = """
+INSERT INTO orders.commission_rule (category, bps, reason, added_by)
+SELECT 'games', 900, 'An offer', (SELECT id FROM identity.users LIMIT 1) FROM generate_series(1, least($1, 20))
+"""
+CHARGEBACKS = """
+WITH c AS (INSERT INTO chargebacks.chargeback (id, provider_id, funding_id, user_id, amount, currency, reason, state,
+    provider_status, opened_at)
+  SELECT gen_random_uuid(), 'du_' || gen_random_uuid(), f.id, f.user_id, 500, 'EUR', 'general', 'UNDER_REVIEW',
+    'under_review', now() FROM wallets.funding f LIMIT $1 RETURNING id, user_id)
+INSERT INTO chargebacks.line (chargeback_id, line_id, order_id, buyer_id, seller_id, amount, policy, bps)
+SELECT c.id, l.id, l.order_id, l.buyer_id, l.seller_id, 1, 'platform', 0 FROM c, LATERAL (
+  SELECT * FROM orders.order_line l WHERE l.buyer_id = c.user_id LIMIT 1) l
+"""
+BREAKS = """
+WITH r AS (INSERT INTO reconciliation.run (asked_by, state, since, until)
+  SELECT 'clock', 'RUNNING', now() - interval '1 day', now()
+  WHERE NOT EXISTS (SELECT 1 FROM reconciliation.run) RETURNING id)
+INSERT INTO reconciliation.break (class, place, currency, amount, words, state, last_run)
+SELECT 'missing_here', 'movement:' || gen_random_uuid(), 'EUR', 1, 'a movement', 'OPEN',
+  coalesce((SELECT id FROM r), (SELECT max(id) FROM reconciliation.run)) FROM generate_series(1, $1)
 """
 OUR_WORDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 
@@ -126,7 +148,12 @@ class World:
             if await self._count("notifications.mail") == before:
                 break
         await self._dispute(min(size, 150))
+        await self._charge_back(min(size, 150))
         await some_payouts(self.db, self.market.settings, self.market.seller, min(size, 150))
+        await self.owner.execute(RULES, size)
+        await self.owner.execute(CHARGEBACKS, min(size, 150))
+        await self.owner.execute(BREAKS, size)
+        await some_papers(self.parts, self.market.seller, min(size, 150))
         await self.owner.execute("ANALYZE")
         await self._name_things()
 
@@ -154,6 +181,28 @@ class World:
         file_id = await cases.attach(self.db, blobs, by, opened, name="a.txt", body=b"a text")
         self.ids |= {"case_id": str(opened), "file_id": str(file_id)}
 
+    async def _charge_back(self, size: int) -> None:
+        """So many chargebacks that ended, each of money that had paid for a line of the first buyer."""
+        made = """INSERT INTO chargebacks.chargeback (id, provider_id, funding_id, user_id, amount, currency,
+              reason, state, provider_status, opened_at, ended_at)
+            SELECT gen_random_uuid(), 'du_' || n, f.id, f.user_id, 1, f.currency, 'general', 'WON', 'won',
+              now(), now()
+            FROM generate_series(1, $2) n, (SELECT * FROM wallets.funding WHERE user_id = $1 LIMIT 1) f"""
+        lines = """INSERT INTO chargebacks.line (chargeback_id, line_id, order_id, buyer_id, seller_id,
+              amount, policy, bps)
+            SELECT c.id, l.id, l.order_id, l.buyer_id, l.seller_id, 1, 'platform', 0
+            FROM chargebacks.chargeback c,
+              (SELECT * FROM orders.order_line WHERE buyer_id = $1 ORDER BY id DESC LIMIT 1) l"""
+        evidence = """INSERT INTO chargebacks.evidence (id, chargeback_id, user_id, stage, state, fields,
+              window_ends) SELECT gen_random_uuid(), c.id, c.user_id, 'chargeback', 'DRAFT', '{}', now()
+            FROM chargebacks.chargeback c"""
+        buyer = self.market.buyers[0].id
+        await self.owner.execute(made, buyer, size)
+        await self.owner.execute(lines, buyer)
+        await self.owner.execute(evidence)
+        first = await self.owner.fetchval("SELECT id FROM chargebacks.chargeback LIMIT 1")
+        self.ids["chargeback_id"] = str(first)
+
     async def _count(self, table: str) -> int:
         return int(await self.owner.fetchval(f"SELECT count(*) FROM {table}"))
 
@@ -170,6 +219,7 @@ class World:
                  WHERE g.buyer_id = $1 ORDER BY o.id DESC LIMIT 1) LIMIT 1""",
             "entitlement_id": "SELECT id FROM delivery.entitlement WHERE buyer_id = $1 LIMIT 1",
             "top_up_id": "SELECT id FROM wallets.funding WHERE user_id = $1 LIMIT 1",
+            "paper_id": "SELECT id FROM statements.paper WHERE buyer_id = $1 ORDER BY id DESC LIMIT 1",
         }.items():
             found[name] = await self.db.fetchval(SYSTEM, sql, buyer)
         for name, sql in {
@@ -181,6 +231,11 @@ class World:
             "payout_id": "SELECT id FROM payouts.payout ORDER BY created_at DESC LIMIT 1",
             "report_id": "SELECT id FROM refunds.report LIMIT 1",
             "account_id": "SELECT id FROM ledger.account WHERE kind = 'psp_clearing' LIMIT 1",
+            "store_paper_id": "SELECT id FROM statements.paper WHERE kind = 'statement' LIMIT 1",
+            "chargeback_id": "SELECT id FROM chargebacks.chargeback ORDER BY opened_at DESC, id DESC LIMIT 1",
+            "break_id": "SELECT max(id) FROM reconciliation.break",
+            "run_id": "SELECT max(id) FROM reconciliation.run",
+            "rule_id": "SELECT max(id) FROM orders.commission_rule",
             "seller_id": "SELECT id FROM sellers.seller LIMIT 1",
             "store": "SELECT slug FROM sellers.seller LIMIT 1",
         }.items():
