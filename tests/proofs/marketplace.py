@@ -52,13 +52,14 @@ ON CONFLICT DO NOTHING
 """
 RULES = """
 INSERT INTO orders.commission_rule (category, bps, reason, added_by)
-SELECT 'games', 900, 'An offer', (SELECT id FROM identity.users LIMIT 1) FROM generate_series(1, least($1, 20))
+SELECT 'games', 900, 'An offer', (SELECT id FROM identity.users LIMIT 1)
+FROM generate_series(1, least($1, 20))
 """
 CHARGEBACKS = """
-WITH c AS (INSERT INTO chargebacks.chargeback (id, provider_id, funding_id, user_id, amount, currency, reason, state,
-    provider_status, opened_at)
-  SELECT gen_random_uuid(), 'du_' || gen_random_uuid(), f.id, f.user_id, 500, 'EUR', 'general', 'UNDER_REVIEW',
-    'under_review', now() FROM wallets.funding f LIMIT $1 RETURNING id, user_id)
+WITH c AS (INSERT INTO chargebacks.chargeback (id, provider_id, funding_id, user_id, amount, currency,
+    reason, state, provider_status, opened_at)
+  SELECT gen_random_uuid(), 'du_' || gen_random_uuid(), f.id, f.user_id, 500, 'EUR', 'general',
+    'UNDER_REVIEW', 'under_review', now() FROM wallets.funding f LIMIT $1 RETURNING id, user_id)
 INSERT INTO chargebacks.line (chargeback_id, line_id, order_id, buyer_id, seller_id, amount, policy, bps)
 SELECT c.id, l.id, l.order_id, l.buyer_id, l.seller_id, 1, 'platform', 0 FROM c, LATERAL (
   SELECT * FROM orders.order_line l WHERE l.buyer_id = c.user_id LIMIT 1) l

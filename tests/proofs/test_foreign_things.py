@@ -17,6 +17,7 @@ from fondaco.vault import Vault
 from tests.proofs.test_permission_matrix import STREAMS
 from tests.support.goods import add_keys, make_article, make_listing
 from tests.support.money import give_money
+from tests.support.papers import some_papers
 from tests.support.payouts import some_payouts
 from tests.support.people import bearer, make_member, make_seller, make_user, sign_in
 
@@ -80,9 +81,11 @@ async def things(
         buyer.user(),
         row["line_id"],
     )
+    await some_papers(parts, seller, 1)
     ids = {
         "report_id": report, "chargeback_id": chargeback,
         "payout_id": await some_payouts(db, parts.get(Settings), seller),
+        "paper_id": await paper(db, "buyer_id"), "store_paper_id": await paper(db, "seller_id"),
         "case_id": case_id, "file_id": file_id, "line_id": row["line_id"],
         "listing_id": listing.id, "article_id": article.id, "batch_id": batch.id,
         "user_id": member.user(), "key_id": key.id,
@@ -91,6 +94,12 @@ async def things(
     }  # fmt: skip
     owners = {"seller": await sign_in(db, seller), "buyer": await sign_in(db, buyer)}
     return {k: str(v) for k, v in ids.items()}, owners
+
+
+async def paper(db: Database, owner: str) -> str:
+    """A paper of a buyer (`buyer_id`) or of a store (`seller_id`)."""
+    sql = f"SELECT id::text FROM statements.paper WHERE {owner} IS NOT NULL"
+    return str(await db.fetchval(SYSTEM, sql))
 
 
 def routes_with_ids(app: Litestar) -> list[tuple[str, str]]:

@@ -84,29 +84,29 @@ async def list_store(
     return await reads.store_papers(db, viewer, cursors, q=q, kinds=kind_ or [], limit=limit, cursor=cursor)
 
 
-@get("/api/v1/seller/papers/{paper_id:uuid}", permit="balance.read", summary="One of the store's papers")
-async def get_store(request: Call, paper_id: FromPath[UUID]) -> Paper:
-    return await reads.store_paper(request.db, request.viewer, paper_id)
+@get("/api/v1/seller/papers/{store_paper_id:uuid}", permit="balance.read", summary="One of the store's papers")
+async def get_store(request: Call, store_paper_id: FromPath[UUID]) -> Paper:
+    return await reads.store_paper(request.db, request.viewer, store_paper_id)
 
 
 @get(
-    "/api/v1/seller/papers/{paper_id:uuid}/pdf",
+    "/api/v1/seller/papers/{store_paper_id:uuid}/pdf",
     permit="balance.read",
     summary="One of the store's papers as PDF",
     media_type="application/pdf",
 )
-async def get_store_pdf(request: Call, paper_id: FromPath[UUID]) -> Response[bytes]:
-    return await pdf_answer(await reads.store_paper(request.db, request.viewer, paper_id))
+async def get_store_pdf(request: Call, store_paper_id: FromPath[UUID]) -> Response[bytes]:
+    return await pdf_answer(await reads.store_paper(request.db, request.viewer, store_paper_id))
 
 
 @get(
-    "/api/v1/seller/papers/{paper_id:uuid}/csv",
+    "/api/v1/seller/papers/{store_paper_id:uuid}/csv",
     permit="balance.read",
     summary="One of the store's papers as CSV",
     media_type="text/csv",
 )
-async def get_store_csv(request: Call, paper_id: FromPath[UUID]) -> Response[str]:
-    return csv_answer(await reads.store_paper(request.db, request.viewer, paper_id))
+async def get_store_csv(request: Call, store_paper_id: FromPath[UUID]) -> Response[str]:
+    return csv_answer(await reads.store_paper(request.db, request.viewer, store_paper_id))
 
 
 @get("/api/v1/seller/balance/explained", permit="balance.read", summary="Why the store's money is held")

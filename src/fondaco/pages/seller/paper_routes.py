@@ -55,9 +55,9 @@ async def papers(request: Call) -> Response[Any]:
     )
 
 
-@get(f"{PAPERS}/{{paper_id:uuid}}", permit="balance.read", include_in_schema=False)
-async def paper(request: Call, paper_id: FromPath[UUID]) -> Response[Any]:
-    found = await statements.store_paper(request.db, request.viewer, paper_id)
+@get(f"{PAPERS}/{{store_paper_id:uuid}}", permit="balance.read", include_in_schema=False)
+async def paper(request: Call, store_paper_id: FromPath[UUID]) -> Response[Any]:
+    found = await statements.store_paper(request.db, request.viewer, store_paper_id)
     return await desk(
         request,
         "seller/paper.html",
@@ -68,14 +68,14 @@ async def paper(request: Call, paper_id: FromPath[UUID]) -> Response[Any]:
     )
 
 
-@get(f"{PAPERS}/{{paper_id:uuid}}/pdf", permit="balance.read", include_in_schema=False)
-async def paper_pdf(request: Call, paper_id: FromPath[UUID]) -> Response[bytes]:
-    return await statements.pdf_answer(await statements.store_paper(request.db, request.viewer, paper_id))
+@get(f"{PAPERS}/{{store_paper_id:uuid}}/pdf", permit="balance.read", include_in_schema=False)
+async def paper_pdf(request: Call, store_paper_id: FromPath[UUID]) -> Response[bytes]:
+    return await statements.pdf_answer(await statements.store_paper(request.db, request.viewer, store_paper_id))
 
 
-@get(f"{PAPERS}/{{paper_id:uuid}}/csv", permit="balance.read", include_in_schema=False)
-async def paper_csv(request: Call, paper_id: FromPath[UUID]) -> Response[str]:
-    return statements.csv_answer(await statements.store_paper(request.db, request.viewer, paper_id))
+@get(f"{PAPERS}/{{store_paper_id:uuid}}/csv", permit="balance.read", include_in_schema=False)
+async def paper_csv(request: Call, store_paper_id: FromPath[UUID]) -> Response[str]:
+    return statements.csv_answer(await statements.store_paper(request.db, request.viewer, store_paper_id))
 
 
 @get(f"{HOME}/balance/why", permit="balance.read", include_in_schema=False)
