@@ -172,6 +172,30 @@ def reconcile(
         return asyncio.run(comparing.reconcile(first, last, as_json=json))
 
 
+risk = App(name="risk", help="Where buyers and stores stand.", result_action="return_value")
+app.command(risk)
+
+
+@risk.command
+def explain(who: str) -> int:
+    """Say where somebody stands, and replay every decision about them.
+
+    Parameters
+    ----------
+    who: user:<id>, seller:<id>, a mail address, a store's slug, or a decision's number.
+    """
+    from fondaco.up.local import settings_of_this_machine
+
+    with settings_of_this_machine():
+        if _bad_settings():
+            return 1
+        import asyncio
+
+        from fondaco.up.risk import explain as told
+
+        return asyncio.run(told(who))
+
+
 @app.command
 def export(
     form: Annotated[
@@ -202,8 +226,22 @@ def export(
 @app.command
 def bench(
     what: Annotated[
-        Literal["purchases", "hot", "flow", "webhook", "catalogue", "memory", "soak", "profile", "all"],
-        Parameter(help="What to measure; all: everything but soak and profile."),
+        Literal[
+            "purchases",
+            "hot",
+            "flow",
+            "webhook",
+            "catalogue",
+            "memory",
+            "soak",
+            "profile",
+            "posts",
+            "payouts",
+            "reconcile",
+            "verify",
+            "all",
+        ],
+        Parameter(help="What to measure; all: purchases to memory."),
     ] = "purchases",
     *,
     seconds: Annotated[float, Parameter(help="Length of one round.")] = 3,
@@ -214,6 +252,9 @@ def bench(
     minutes: Annotated[float, Parameter(help="Length of a soak.")] = 60,
     listings: Annotated[int, Parameter(help="Size of the catalogue to browse.")] = 10_000,
     web: Annotated[int, Parameter(help="Web processes.")] = 1,
+    percent: Annotated[
+        int, Parameter(help="Of a million lines, a million movements, five million entries.")
+    ] = 100,
     json: Annotated[
         Path | None, Parameter(help="Write all figures there. A soak writes to soak.json else.")
     ] = None,
@@ -225,12 +266,14 @@ def bench(
     if not 0 < seconds <= 60 or not 1 <= rounds <= 20 or not 0 < minutes <= 10_000:
         return _fail("--seconds must be above 0 and at most 60, --rounds from 1 to 20, --minutes above 0.")
     many = tuple(clients or (1, 16, 64))
+    if not 1 <= percent <= 1000:
+        return _fail("--percent must be from 1 to 1000.")
     if not all(1 <= n <= 128 for n in many) or not 1 <= web <= 16 or not 1 <= listings <= 2_000_000:
         return _fail("--clients must be from 1 to 128, --web from 1 to 16, --listings from 1 to 2000000.")
     from fondaco.bench.bench import Options
     from fondaco.bench.run import main as run_bench
 
-    options = Options(seconds, rounds, many, minutes, listings, web)
+    options = Options(seconds, rounds, many, minutes, listings, web, percent=percent)
     return run_bench(what, options, json_file=json, markdown_file=markdown)
 
 

@@ -18,6 +18,7 @@ from fondaco.notifications.chargeback_causes import CHARGEBACK_CAUSES
 from fondaco.notifications.letters import moment
 from fondaco.notifications.payout_causes import PAYOUT_CAUSES
 from fondaco.notifications.refund_causes import REFUND_CAUSES
+from fondaco.notifications.risk_causes import RISK_CAUSES
 from fondaco.settings import Settings
 from fondaco.vault import Vault
 
@@ -299,4 +300,5 @@ CAUSES: dict[str, Cause] = {
     **CHARGEBACK_CAUSES,
     **PAYOUT_CAUSES,
     **REFUND_CAUSES,
+    **RISK_CAUSES,
 }

@@ -200,6 +200,19 @@ TEMPLATES: dict[str, Template] = {
     "reset_password": Template(
         1, "7c312c8f768904c9df13c5301fa5616ecd6a0d78f04b177c7c6a6d2783416068", {"link": LINK}, "reset"
     ),
+    "standing_changed": Template(
+        1,
+        "586570d34903ad6242bec63ff085ff9030ef64bd805997c919efbbc2423dda00",
+        {
+            "heading": "Your standing has changed",
+            "words": "Your standing was normal and is now: at risk.",
+            "note": "",
+            "reasons": ["A card payment was disputed at the bank"],
+            "forbids": ["You can buy 5 items in 24 hours at most."],
+            "way_back": "If nothing new happens, it gets better on 14 Mar 2027. You can appeal on your page.",
+            "path": "/account/standing",
+        },
+    ),
     "top_up_received": Template(1, "81cb094a85839ad0460940fed077e2a895d1ee9e8da3a09f0ff33e04603a1b88", _PAID),
     "verify_address": Template(
         1, "d0edb50dfc7474e5b5907632cadf9e0277d0400fc740df9f951a18a8af17f9fc", {"link": LINK}, "verify"

@@ -72,5 +72,10 @@ def device_words(user_agent: str) -> str:
 
 def account_tabs(current: str) -> list[dict[str, Any]]:
     """The pages of one's account, as tabs."""
-    tabs = (("Profile", "/account"), ("Security", "/account/security"), ("Invoices", "/account/papers"))
+    tabs = (
+        ("Profile", "/account"),
+        ("Security", "/account/security"),
+        ("Invoices", "/account/papers"),
+        ("Standing", "/account/standing"),
+    )
     return [{"label": label, "href": href, "current": href == current} for label, href in tabs]

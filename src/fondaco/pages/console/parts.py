@@ -26,6 +26,7 @@ _NAV: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         (
             ("Overview", "/console", "gauge", "console.see"),
             ("Find", "/console/find", "search", "console.see"),
+            ("Approvals", "/console/approvals", "badge-check", "console.approvals"),
         ),
     ),
     (
@@ -36,6 +37,7 @@ _NAV: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("People", "/console/people", "users", "console.people"),
             ("Stores", "/console/sellers", "store", "console.see"),
             ("Listings", "/console/listings", "tags", "console.see"),
+            ("Risk", "/console/risk", "shield", "console.risk"),
         ),
     ),
     (
@@ -45,11 +47,15 @@ _NAV: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Refunds", "/console/refunds", "undo-2", "console.orders"),
             ("Chargebacks", "/console/chargebacks", "shield-x", "console.chargebacks"),
             ("Payouts", "/console/payouts", "banknote", "console.payouts"),
-            ("Reconciliation", "/console/reconciliation", "scale", "console.reconcile"),
+        ),
+    ),
+    (
+        "Books",
+        (
             ("Ledger", "/console/ledger", "book-open", "console.ledger"),
+            ("Reconciliation", "/console/reconciliation", "scale", "console.reconcile"),
             ("Papers", "/console/papers", "file-text", "console.ledger"),
             ("Commission", "/console/commission", "percent", "console.commission"),
-            ("Approvals", "/console/approvals", "badge-check", "console.approvals"),
         ),
     ),
     (

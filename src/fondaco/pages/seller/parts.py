@@ -42,13 +42,22 @@ SCOPES: Mapping[str, str] = {
 _NAV = (
     (
         "",
+        (("Overview", HOME, "layout-dashboard", "seller.see"),),
+    ),
+    (
+        "Sales",
         (
-            ("Overview", HOME, "layout-dashboard", "seller.see"),
             ("Orders", f"{HOME}/orders", "receipt", "sales.read"),
             ("Cases", f"{HOME}/cases", "flag", "sales.read"),
             ("Chargebacks", f"{HOME}/chargebacks", "shield-x", "sales.read"),
+        ),
+    ),
+    (
+        "Money",
+        (
             ("Balance", f"{HOME}/balance", "wallet", "balance.read"),
             ("Payouts", f"{HOME}/payouts", "banknote", "balance.read"),
+            ("Payout account", f"{HOME}/payout-account", "landmark", "balance.read"),
             ("Papers", f"{HOME}/papers", "file-text", "balance.read"),
         ),
     ),
@@ -63,7 +72,7 @@ _NAV = (
         "Store",
         (
             ("Settings", f"{HOME}/settings", "settings", "seller.see"),
-            ("Payout account", f"{HOME}/payout-account", "landmark", "balance.read"),
+            ("Standing", f"{HOME}/standing", "shield-check", "balance.read"),
             ("Team", f"{HOME}/team", "users", "team.see"),
             ("API keys", f"{HOME}/api-keys", "key-round", "api_keys.edit"),
         ),
