@@ -84,7 +84,9 @@ async def list_store(
     return await reads.store_papers(db, viewer, cursors, q=q, kinds=kind_ or [], limit=limit, cursor=cursor)
 
 
-@get("/api/v1/seller/papers/{store_paper_id:uuid}", permit="balance.read", summary="One of the store's papers")
+@get(
+    "/api/v1/seller/papers/{store_paper_id:uuid}", permit="balance.read", summary="One of the store's papers"
+)
 async def get_store(request: Call, store_paper_id: FromPath[UUID]) -> Paper:
     return await reads.store_paper(request.db, request.viewer, store_paper_id)
 

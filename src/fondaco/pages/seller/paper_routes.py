@@ -70,7 +70,9 @@ async def paper(request: Call, store_paper_id: FromPath[UUID]) -> Response[Any]:
 
 @get(f"{PAPERS}/{{store_paper_id:uuid}}/pdf", permit="balance.read", include_in_schema=False)
 async def paper_pdf(request: Call, store_paper_id: FromPath[UUID]) -> Response[bytes]:
-    return await statements.pdf_answer(await statements.store_paper(request.db, request.viewer, store_paper_id))
+    return await statements.pdf_answer(
+        await statements.store_paper(request.db, request.viewer, store_paper_id)
+    )
 
 
 @get(f"{PAPERS}/{{store_paper_id:uuid}}/csv", permit="balance.read", include_in_schema=False)
