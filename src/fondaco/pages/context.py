@@ -199,7 +199,13 @@ def _links(shelves: tuple[catalog.Category, ...], here: str) -> Sequence[Link]:
 def _footer(signed_in: bool, sells: bool, support_email: str) -> Sequence[LinkGroup]:
     sell = Link("Seller desk", "/seller") if sells else Link("Open a store", "/sell")
     mine = (
-        (Link("Library", "/library"), Link("Orders", "/orders"), Link("Wallet", "/wallet"))
+        (
+            Link("Library", "/library"),
+            Link("Orders", "/orders"),
+            Link("Wallet", "/wallet"),
+            Link("Cases", "/cases"),
+            Link("Invoices", "/account/papers"),
+        )
         if signed_in
         else (Link("Sign in", "/sign-in"), Link("Open an account", "/sign-up"))
     )

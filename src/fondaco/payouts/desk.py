@@ -176,9 +176,9 @@ async def ages(db: Database, viewer: Viewer) -> list[tuple[str, int]]:
     rows = await db.fetch(
         viewer.as_staff,
         """SELECT b.n, b.words, count(p.id) AS count FROM (VALUES
-             (0, 'Under an hour', interval '0', interval '1 hour'), (1, '1 to 6 hours', '1 hour', '6 hours'),
-             (2, '6 to 24 hours', '6 hours', '1 day'), (3, '1 to 3 days', '1 day', '3 days'),
-             (4, 'Over 3 days', '3 days', '1000 years')) b(n, words, least, most)
+             (0, 'To 1 h', interval '0', interval '1 hour'), (1, '1 to 6 h', '1 hour', '6 hours'),
+             (2, '6 to 24 h', '6 hours', '1 day'), (3, '1 to 3 d', '1 day', '3 days'),
+             (4, 'Over 3 d', '3 days', '1000 years')) b(n, words, least, most)
            LEFT JOIN payouts.payout p ON p.state IN ('CREATED', 'HELD', 'SENDING', 'UNKNOWN')
              AND now() - p.created_at >= b.least::interval AND now() - p.created_at < b.most::interval
            GROUP BY b.n, b.words ORDER BY b.n""",

@@ -18,21 +18,21 @@ SHOWN = 100  # parts told one by one in a bucket; the rest is one part
 WORDS = {
     "protection": "Buyer protection",
     "case": "A case is open",
-    "maturing": "Maturing after release",
+    "maturing": "Released, not available yet",
     "payable": "Waits for the next payout",
     "reserve": "Kept in reserve",
-    "payout": "On its way to you",
+    "payout": "In a payout under way",
     "debt": "Owed after refunds; taken from sales to come",
     "other": "Corrections, goodwill, money returned",
 }
 """The reasons, in words."""
 BUCKETS = {
     "held": "Held",
-    "pending": "Maturing",
-    "available": "Payable",
+    "pending": "Pending",
+    "available": "Available",
     "reserve": "Reserve",
-    "in_flight": "In payout",
-    "debt": "Debt",
+    "in_flight": "On its way",
+    "debt": "Owed",
 }
 """Where money of a store stands, in words."""
 

@@ -53,7 +53,12 @@ async def paper(request: Call, paper_id: FromPath[UUID]) -> Response[Any]:
     return await page(
         request,
         "account/paper.html",
-        crumbs=[Crumb("Home", "/"), Crumb("Invoices", HOME), Crumb(found.number)],
+        crumbs=[
+            Crumb("Home", "/"),
+            Crumb("Account", "/account"),
+            Crumb("Invoices", HOME),
+            Crumb(found.number),
+        ],
         paper=found,
         base=HOME,
     )
