@@ -104,6 +104,8 @@ def fill(path: str, ids: dict[str, str]) -> str:
         name = found[1]
         if name == "act":
             return next(act for begin, act in ACTS.items() if path.startswith(begin))
+        if name in ("side", "party_id"):
+            return "user" if name == "side" else ids["buyer"]
         if name in ("slug", "key"):
             return ids[next(place for begin, place in PLACES.items() if path.startswith(begin))]
         if path.endswith("/article"):
