@@ -23,13 +23,29 @@ PAGES = {
         "/nothing-here",
         "/api/docs",
     ),
-    "buyer": ("/orders", "/library", "/wallet", "/account", "/account/security", "/checkout"),
+    "buyer": (
+        "/orders",
+        "/library",
+        "/wallet",
+        "/cases",
+        "/account",
+        "/account/security",
+        "/account/papers",
+        "/checkout",
+    ),
     "rialto-keys": (
         "/seller",
         "/seller/listings",
         "/seller/listings/new",
         "/seller/orders",
         "/seller/balance",
+        "/seller/balance/why",
+        "/seller/payouts",
+        "/seller/payouts/withdraw",
+        "/seller/payout-account",
+        "/seller/papers",
+        "/seller/cases",
+        "/seller/chargebacks",
         "/seller/batches",
         "/seller/team",
         "/seller/api-keys",
@@ -44,6 +60,35 @@ PAGES = {
         "/console/fundings",
         "/console/people",
         "/console/find",
+        "/console/approvals",
+        "/console/cases",
+        "/console/refunds",
+        "/console/chargebacks",
+        "/console/payouts",
+        "/console/payouts/run",
+        "/console/reconciliation",
+        "/console/papers",
+        "/console/commission",
+    ),
+}
+# From a list to the first of it, and on: each step a part of an address.
+FIRSTS = {
+    "buyer": (
+        ("/account/papers", "/account/papers/"),
+        ("/orders", "/orders/", "/return"),
+        ("/orders", "/orders/", "/case"),
+    ),
+    "buyer2": (("/cases", "/cases/"),),
+    "buyer6": (("/wallet",),),
+    "rialto-keys": (
+        ("/seller/cases", "/seller/cases/", "/seller/orders/"),
+        ("/seller/orders?state=DELIVERED", "/seller/orders/", "/refund"),
+    ),
+    "finance": (
+        ("/console/approvals", "/console/approvals/"),
+        ("/console/cases", "/console/cases/"),
+        ("/console/chargebacks", "/console/chargebacks/"),
+        ("/console/papers", "/console/papers/"),
     ),
 }
 NOT_OURS = {"/api/docs": "the reference page's own library draws its content"}
@@ -81,6 +126,21 @@ def test_pages_are_accessible(visitor: Visitor, stack: Stack, who: str) -> None:
     assert not faults, "\n".join(faults)
 
 
+@pytest.mark.parametrize("who", FIRSTS)
+def test_what_lists_lead_to_is_accessible(visitor: Visitor, stack: Stack, who: str) -> None:
+    page = visitor(DESKTOP, dark=True).page
+    sign_in(page, stack, who)
+    faults: list[str] = []
+    for first, *steps in FIRSTS[who]:
+        page.goto(first)
+        for step in steps:
+            page.goto(str(page.locator(f"main a[href*='{step}']").first.get_attribute("href")))
+        for size in (PHONE, DESKTOP):
+            page.set_viewport_size(size)
+            faults += faults_of(page, page.url.removeprefix(stack.url))
+    assert not faults, "\n".join(faults)
+
+
 def test_an_articles_pages_are_accessible(visitor: Visitor, stack: Stack) -> None:
     writer, reader = visitor(DESKTOP).page, visitor(DESKTOP).page
     faults: list[str] = []
@@ -96,7 +156,7 @@ def test_an_articles_pages_are_accessible(visitor: Visitor, stack: Stack) -> Non
     for part in ("", "/content", "/stock"):
         writer.goto(f"{listing}{part}")
         look(writer)
-    sign_in(reader, stack, "buyer6")
+    sign_in(reader, stack, "buyer5")
     buy_now(reader, "backups")
     pay_by_card(reader)
     reader.get_by_role("link", name="Open your article").click()

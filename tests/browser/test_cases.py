@@ -24,7 +24,7 @@ def test_a_case_from_all_sides(visitor: Visitor, stack: Stack, tmp_path: Path) -
     note.write_text("What I saw.")
     visits = [visitor(DESKTOP) for _ in range(3)]
     buyer, seller, desk = (visit.page for visit in visits)
-    sign_in(buyer, stack, "buyer6")
+    sign_in(buyer, stack, "buyer5")
     buyer.goto("/s/rialto-keys")
     buyer.locator("main a[href^='/l/']").first.click()
     buyer.get_by_role("button", name="Buy now").click()

@@ -51,7 +51,7 @@ def test_without_scripts_up_to_paying(visitor: Visitor, stack: Stack) -> None:
     page.get_by_role("button", name="Add to cart").first.click()
     page.goto("/cart")
     expect(page.locator("main")).to_contain_text("Plumbline CAD")
-    sign_in(page, stack, "buyer6")
+    sign_in(page, stack, "buyer5")
     page.goto("/cart")
     expect(page.locator("main")).to_contain_text("Plumbline CAD")  # the guest's cart came along
     page.goto("/checkout")
