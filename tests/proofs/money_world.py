@@ -1,6 +1,7 @@
-"""A small marketplace at one database and one sandbox, in which anybody does anything at any time, and what
-must be true of its money after each step and once everything is done."""
+"""A small marketplace at one database and one sandbox, in which anybody does anything at any time, and
+what must be true of its money after each step and once everything is done."""
 
+import asyncio
 import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from fondaco import cases, chargebacks, checks, inbox, orders, payouts, refunds, wallets
+from fondaco import cases, checks, inbox, orders, payouts, refunds, wallets
 from fondaco.cases import jobs as case_jobs
 from fondaco.chargebacks import jobs as chargeback_jobs
 from fondaco.core.checking import Findings
@@ -36,9 +37,9 @@ CARDS = (
 PRICES = (500, 1970, 4000)
 PATHS = ("/v1/refunds", "/v1/transfers", "/v1/accounts")
 _TASKS = (inbox_jobs, wallet_jobs, chargeback_jobs, payout_jobs)
-_OVERDRAWN = """SELECT kind, owner, amount FROM ledger.account_balance WHERE amount < 0 AND kind IN ('wallet',
-  'wallet_hold', 'escrow', 'seller_pending', 'seller_available', 'seller_reserve', 'seller_receivable',
-  'buyer_receivable', 'payout_in_flight', 'refund_in_flight', 'chargeback_held')"""
+_OVERDRAWN = """SELECT kind, owner, amount FROM ledger.account_balance WHERE amount < 0
+  AND kind IN ('wallet', 'wallet_hold', 'escrow', 'seller_pending', 'seller_available', 'seller_reserve',
+  'seller_receivable', 'buyer_receivable', 'payout_in_flight', 'refund_in_flight', 'chargeback_held')"""
 _INVARIANTS = {
     "a chargeback moved a seller's money": """SELECT j.idem FROM ledger.journal j
        JOIN ledger.entry e ON e.journal_id = j.id JOIN ledger.account a ON a.id = e.account_id
@@ -56,8 +57,9 @@ _INVARIANTS = {
            ELSE amount END), 0) AS has FROM ledger.account_balance
          WHERE owner = 'seller:' || s.id
            AND kind IN ('seller_pending', 'seller_available', 'seller_reserve', 'seller_receivable')) m
-       CROSS JOIN LATERAL (SELECT coalesce(sum(l.total - l.refunded - (l.commission - l.refunded_commission)
-           - (l.tax - l.refunded_tax)), 0) AS earned FROM orders.order_line l
+       CROSS JOIN LATERAL (SELECT coalesce(sum(l.total - l.refunded
+           - (l.commission - l.refunded_commission) - (l.tax - l.refunded_tax)), 0) AS earned
+         FROM orders.order_line l
          WHERE l.seller_id = s.id AND l.released_at IS NOT NULL) e
        CROSS JOIN LATERAL (SELECT coalesce(sum(p.amount - p.reversed), 0) AS gone FROM payouts.payout p
          WHERE p.seller_id = s.id AND p.state NOT IN ('FAILED', 'CANCELLED')) p
@@ -89,15 +91,15 @@ _INVARIANTS = {
 
 @dataclass
 class World:
-    """Two buyers, two stores, the staff, the provider and the clock. Who is refused was refused: a Problem is
-    an answer; anything else is a fault."""
+    """Two buyers, two stores, the staff, the provider and the clock. Who is refused was refused: a
+    Problem is an answer; anything else is a fault."""
 
     till: Till
     owner: asyncpg.Connection
     buyers: list[Viewer] = field(default_factory=list[Viewer])
     shops: list[Shop] = field(default_factory=list[Shop])
     staff: dict[str, Viewer] = field(default_factory=dict[str, Viewer])
-    told: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     did: Counter[str] = field(default_factory=Counter[str])
 
     @property
@@ -118,9 +120,8 @@ class World:
             self.shops.append(await make_shop(self.db, price=price, stock=12, currency=self.currency))
         for role in ("support", "finance", "admin"):
             self.staff[role] = await make_staff(self.db, role)
-        await self.till.paid_top_up(
-            await make_buyer(self.db), 50_000, CARDS[0]
-        )  # something to send from
+        somebody = await make_buyer(self.db)
+        await self.till.paid_top_up(somebody, 50_000, CARDS[0])  # something to send from
 
     async def act(self, name: str, *with_: Any) -> None:
         """One step by somebody; a refusal is an answer."""
@@ -132,6 +133,9 @@ class World:
 
     async def ids(self, sql: str, *with_: Any) -> list[Any]:
         return [row[0] for row in await self.db.fetch(SYSTEM, sql, *with_)]
+
+    async def get(self, sql: str, *with_: Any) -> Any:
+        return await self.db.fetchval(SYSTEM, sql, *with_)
 
     async def one(self, n: int, sql: str, *with_: Any) -> Any:
         """One of what there is; a refusal when there is nothing."""
@@ -147,6 +151,11 @@ class World:
 
     def buyer_of(self, user: UUID) -> Viewer:
         return next(b for b in self.buyers if b.user() == user)
+
+    async def wind(self, sql: str, *with_: Any) -> None:
+        """Turn the clock, which one does at a time."""
+        async with self.turn:
+            await self.owner.execute(sql, *with_)
 
     # ---- buyers
     async def pay_in(self, n: int, amount: int, card: int) -> None:
@@ -176,8 +185,8 @@ class World:
     async def look(self, n: int) -> None:
         row = await self.db.fetchrow(
             SYSTEM,
-            """SELECT id, buyer_id FROM delivery.entitlement WHERE revoked_at IS NULL AND revealed_at IS NULL
-               ORDER BY id OFFSET $1 LIMIT 1""",
+            """SELECT id, buyer_id FROM delivery.entitlement
+               WHERE revoked_at IS NULL AND revealed_at IS NULL ORDER BY id OFFSET $1 LIMIT 1""",
             n % 3,
         )
         if row is None:
@@ -194,31 +203,25 @@ class World:
 
     async def give_back(self, n: int) -> None:
         line = await self.line(n)
-        user = await self.db.fetchval(
-            SYSTEM, "SELECT buyer_id FROM orders.order_line WHERE id = $1", line
-        )
+        user = await self.get("SELECT buyer_id FROM orders.order_line WHERE id = $1", line)
         await refunds.give_back(self.db, self.buyer_of(user), line)
 
     async def confirm(self, n: int) -> None:
         order = await self.one(n, "SELECT id FROM orders.orders WHERE state = 'DELIVERED' ORDER BY id")
-        user = await self.db.fetchval(SYSTEM, "SELECT buyer_id FROM orders.orders WHERE id = $1", order)
+        user = await self.get("SELECT buyer_id FROM orders.orders WHERE id = $1", order)
         await orders.confirm_delivery(self.db, self.buyer_of(user), order)
 
     async def open_case(self, n: int) -> None:
-        order = await self.one(
-            n, "SELECT id FROM orders.orders WHERE state <> 'EXPIRED' ORDER BY id DESC"
-        )
-        user = await self.db.fetchval(SYSTEM, "SELECT buyer_id FROM orders.orders WHERE id = $1", order)
+        order = await self.one(n, "SELECT id FROM orders.orders WHERE state <> 'EXPIRED' ORDER BY id")
+        user = await self.get("SELECT buyer_id FROM orders.orders WHERE id = $1", order)
         known = {"reason": "NOT_WORKING", "text": "It does not work."}
         await cases.open_case(self.db, self.till.settings, self.buyer_of(user), order, **known)
 
     async def case(self, n: int) -> tuple[UUID, Viewer, UUID]:
         case = await self.one(n, "SELECT id FROM cases.case WHERE decided_at IS NULL ORDER BY id DESC")
-        row = await self.db.fetchrow(
-            SYSTEM, "SELECT buyer_id, seller_id FROM cases.case WHERE id = $1", case
-        )
-        assert row
-        return case, self.buyer_of(row["buyer_id"]), row["seller_id"]
+        user = await self.get("SELECT buyer_id FROM cases.case WHERE id = $1", case)
+        seller = await self.get("SELECT seller_id FROM cases.case WHERE id = $1", case)
+        return case, self.buyer_of(user), seller
 
     async def withdraw_case(self, n: int) -> None:
         case, buyer, _ = await self.case(n)
@@ -248,9 +251,7 @@ class World:
 
     async def refund_by_seller(self, n: int, amount: int | None) -> None:
         line = await self.line(n)
-        seller = await self.db.fetchval(
-            SYSTEM, "SELECT seller_id FROM orders.order_line WHERE id = $1", line
-        )
+        seller = await self.get("SELECT seller_id FROM orders.order_line WHERE id = $1", line)
         how = {"reason": "goodwill", "why": "For you"}
         await refunds.refund_by_seller(self.db, self.shop_of(seller).owner, line, amount, **how)
 
@@ -301,11 +302,9 @@ class World:
         await self.db.run(SYSTEM, work)
 
     async def goodwill(self, n: int, amount: int) -> None:
-        to: dict[str, Any] = (
-            {"user_id": self.buyers[n // 2 % 2].user()}
-            if n & 1
-            else {"seller_id": self.shops[0].seller_id}
-        )
+        to = {"seller_id": self.shops[0].seller_id}
+        if n & 1:
+            to = {"user_id": self.buyers[n // 2 % 2].user()}
         known = {"key": uuid7(), "amount": amount, "currency": self.currency, "why": "a long wait"}
         await refunds.pay_goodwill(self.db, self.staff["finance"], self.till.settings, **known, **to)
 
@@ -346,14 +345,12 @@ class World:
     async def bounce_refund(self, n: int, status: str) -> None:
         refund = await self.one(
             n,
-            "SELECT provider_id FROM wallets.refund WHERE provider_id IS NOT NULL ORDER BY created_at DESC",
+            "SELECT provider_id FROM wallets.refund WHERE provider_id > '' ORDER BY created_at DESC",
         )
         self._control(f"/sandbox/refunds/{refund}", status=status)
 
     async def change_account(self, n: int, what: str) -> None:
-        account = await self.one(
-            n, "SELECT provider_id FROM payouts.account WHERE provider_id IS NOT NULL"
-        )
+        account = await self.one(n, "SELECT provider_id FROM payouts.account WHERE provider_id > ''")
         wanted: dict[str, Any] = {
             "restrict": {"require": ["individual.verification.document"], "past_due": True},
             "reject": {"reject": "fraud"},
@@ -373,7 +370,7 @@ class World:
             raise Nothing()
 
     async def deliver(self, n: int, order: str) -> None:
-        """Some of all there is to tell, in an order of its own, some of it again; and the work it makes."""
+        """Some of all there is to tell, in an order of its own, some again; and the work it makes."""
         events = await self.news()
         if order == "back":
             events = events[::-1]
@@ -423,24 +420,24 @@ class World:
 
     async def release(self, n: int) -> None:
         line = await self.line(n)
-        await self.owner.execute("UPDATE orders.order_line SET release_at = now() WHERE id = $1", line)
+        await self.wind("UPDATE orders.order_line SET release_at = now() WHERE id = $1", line)
         await order_jobs.release_due(self.parts)
 
     async def mature(self, n: int) -> None:
         line = await self.line(n)
-        await self.owner.execute("UPDATE orders.order_line SET matures_at = now() WHERE id = $1", line)
+        await self.wind("UPDATE orders.order_line SET matures_at = now() WHERE id = $1", line)
         await order_jobs.mature_due(self.parts)
 
     async def daily_run(self) -> None:
-        await self.owner.execute("UPDATE payouts.run SET batch_date = batch_date - 1000")
-        await self.owner.execute("UPDATE payouts.payout SET batch_date = batch_date - 1000")
-        await self.owner.execute("DELETE FROM payouts.withheld")
+        await self.wind("UPDATE payouts.run SET batch_date = batch_date - 1000")
+        await self.wind("UPDATE payouts.payout SET batch_date = batch_date - 1000")
+        await self.wind("DELETE FROM payouts.withheld")
         await payouts.run_due(self.db, self.till.settings)
 
     async def case_deadlines(self) -> None:
-        await self.owner.execute("ALTER TABLE cases.case DISABLE TRIGGER USER")
-        await self.owner.execute("UPDATE cases.case SET deadline = now() - interval '1 minute'")
-        await self.owner.execute("ALTER TABLE cases.case ENABLE TRIGGER USER")
+        await self.wind("ALTER TABLE cases.case DISABLE TRIGGER USER")
+        await self.wind("UPDATE cases.case SET deadline = now() - interval '1 minute'")
+        await self.wind("ALTER TABLE cases.case ENABLE TRIGGER USER")
         await case_jobs.sweep_deadlines(self.parts)
 
     async def usable(self) -> None:
@@ -456,7 +453,7 @@ class World:
             ("chargebacks.evidence", ("called_at",)),
         ):
             moved = ", ".join(f"{c} = {c} - interval '1 hour'" for c in columns)
-            await self.owner.execute(f"UPDATE {table} SET {moved}")
+            await self.wind(f"UPDATE {table} SET {moved}")
         for jobs in (inbox_jobs, wallet_jobs, case_jobs, refund_jobs, payout_jobs, chargeback_jobs):
             for name, _, sweep in jobs.periodic:
                 if name not in ("inbox.backfill", "payouts.run_due"):
@@ -484,15 +481,14 @@ class World:
         for _ in range(4):
             await self.deliver(0, "all")
             await self.later()
-            for pending in await self.ids(
-                "SELECT provider_id FROM wallets.refund WHERE state = 'PENDING'"
-            ):
+            waiting = "SELECT provider_id FROM wallets.refund WHERE state = 'PENDING'"
+            for pending in await self.ids(waiting):
                 self._control(f"/sandbox/refunds/{pending}", status="succeeded")
         await self.true_now()
         found = [str(f) for f in await checks.verify_all(self.db, self.till.settings)]
         assert found == []
-        options = {"limit": 100}
-        movements = self.till.gateway.client.v1.balance_transactions.list_async(options)  # type: ignore[arg-type]
+        page = self.till.gateway.client.v1.balance_transactions
+        movements = page.list_async({"limit": 100})
         there = [(t.type, t.net) async for t in (await movements).auto_paging_iter()]
         net, ours = sum(n for _, n in there), await self.till.psp()
         assert ours == net, (ours - net, there)
@@ -511,10 +507,8 @@ class World:
             SYSTEM, "SELECT provider_id, amount FROM wallets.refund WHERE provider_id IS NOT NULL"
         )
         assert {r["provider_id"]: r["amount"] for r in asked} == back
-        disputes = [f["dispute"] for f in truth if f["fact"] == "dispute.created"]
-        assert sorted(await self.ids("SELECT provider_id FROM chargebacks.chargeback")) == sorted(
-            disputes
-        )
+        disputes = {f["dispute"] for f in truth if f["fact"] == "dispute.created"}
+        assert set(await self.ids("SELECT provider_id FROM chargebacks.chargeback")) == disputes
 
 
 class Nothing(Problem):

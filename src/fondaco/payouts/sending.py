@@ -12,6 +12,7 @@ from fondaco import audit
 from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.ids import parse_uuid
+from fondaco.core.problem import Unavailable
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.integrations.stripe_connect import ReversalFacts, TransferFacts
 from fondaco.integrations.stripe_facts import ProviderRefused, ProviderUnknown
@@ -51,9 +52,23 @@ async def _claim(conn: Connection, payout_id: UUID) -> Record | None:
     return await _begin(conn, row, fresh=True)
 
 
-async def _begin(conn: Connection, row: Record, *, fresh: bool) -> Record:
-    """To SENDING; `fresh`: with a new key. The attempt is committed before the call."""
-    claimed = await conn.fetchrow(
+async def _begin(conn: Connection, row: Record, *, fresh: bool) -> Record | None:
+    """To SENDING; `fresh`: with a new key. The attempt is committed before the call. None when a gate closed
+    since it was looked at: it stays where it is, and the next turn of the sweeper decides."""
+    if fresh:
+        number: int = row["attempt"] + 1
+        written = await conn.fetchval(
+            """INSERT INTO payouts.attempt (payout_id, no, key, gates)
+               SELECT $1, $2, $3, g FROM payouts.gates($4, $5) g WHERE g = '{}' RETURNING no""",
+            row["id"],
+            number,
+            f"payout:{row['id']}:{number}",
+            row["seller_id"],
+            row["currency"],
+        )
+        if written is None:
+            return None
+    return await conn.fetchrow(
         """UPDATE payouts.payout SET state = 'SENDING', attempt = attempt + CASE WHEN $3 THEN 1 ELSE 0 END,
              called_at = CASE WHEN $3 THEN now() ELSE called_at END, checked_at = now(), key_burnt = false,
              lease_until = now() + $2::interval WHERE id = $1 RETURNING *""",
@@ -61,18 +76,6 @@ async def _begin(conn: Connection, row: Record, *, fresh: bool) -> Record:
         LEASE,
         fresh,
     )
-    assert claimed
-    if fresh:
-        await conn.execute(
-            """INSERT INTO payouts.attempt (payout_id, no, key, gates)
-               VALUES ($1, $2, $3, payouts.gates($4, $5))""",
-            row["id"],
-            claimed["attempt"],
-            f"payout:{row['id']}:{claimed['attempt']}",
-            row["seller_id"],
-            row["currency"],
-        )
-    return claimed
 
 
 async def _may_leave(conn: Connection, row: Record) -> bool:
@@ -329,13 +332,24 @@ async def sweep_payouts(db: Database, gateway: StripeGateway) -> int:
     )
     if failpoints.armed:
         await failpoints.reached("sweeper.payouts.after_select")
-    verbs = {"CREATED": send_payout, "UNKNOWN": resolve_payout}
     for start in range(0, len(rows), AT_ONCE):
         some = rows[start : start + AT_ONCE]
-        answered = await asyncio.gather(*(verbs[row["state"]](db, gateway, row["id"]) for row in some))
+        answered = await asyncio.gather(*(_bring_on(db, gateway, row) for row in some))
         if not any(answered):
             break
     return len(rows)
+
+
+async def _bring_on(db: Database, gateway: StripeGateway, row: Record) -> bool:
+    """One payout of the sweep; one that cannot be brought on holds up no other."""
+    verb = send_payout if row["state"] == "CREATED" else resolve_payout
+    try:
+        return await verb(db, gateway, row["id"])
+    except Unavailable:  # nobody would fare better
+        raise
+    except Exception as error:
+        log.error("payout.not_brought_on", payout=str(row["id"]), why=type(error).__name__)
+        return True
 
 
 async def _let_go(conn: Connection) -> None:
