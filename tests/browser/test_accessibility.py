@@ -31,6 +31,7 @@ PAGES = {
         "/account",
         "/account/security",
         "/account/papers",
+        "/account/standing",
         "/checkout",
     ),
     "rialto-keys": (
@@ -46,6 +47,7 @@ PAGES = {
         "/seller/papers",
         "/seller/cases",
         "/seller/chargebacks",
+        "/seller/standing",
         "/seller/batches",
         "/seller/team",
         "/seller/api-keys",
@@ -69,6 +71,7 @@ PAGES = {
         "/console/reconciliation",
         "/console/papers",
         "/console/commission",
+        "/console/risk",
     ),
 }
 # From a list to the first of it, and on: each step a part of an address.
@@ -89,6 +92,7 @@ FIRSTS = {
         ("/console/cases", "/console/cases/"),
         ("/console/chargebacks", "/console/chargebacks/"),
         ("/console/papers", "/console/papers/"),
+        ("/console/risk", "/console/risk/user/"),
     ),
 }
 NOT_OURS = {"/api/docs": "the reference page's own library draws its content"}
