@@ -29,6 +29,8 @@ class Options:
     web: int = 1
     spread: int = 1_000
     """Listings that purchases are spread over."""
+    percent: int = 100
+    """Of the full size, where millions are measured."""
 
 
 @dataclass

@@ -12,10 +12,13 @@ from fondaco.bench.bench import Options
 from fondaco.bench.report import Result, as_json, between_marks, markdown, show
 
 What = Literal[
-    "purchases", "hot", "flow", "webhook", "catalogue", "memory", "soak", "profile", "all"
+    "purchases", "hot", "flow", "webhook", "catalogue", "memory", "soak", "profile", "posts", "payouts",
+    "reconcile", "verify", "all"
 ]  # fmt: skip
+_MONEY = ("posts", "payouts", "reconcile", "verify")
 ALL: Sequence[What] = ("purchases", "hot", "flow", "webhook", "catalogue", "memory")
-"""What `all` runs. The soak takes as long as it is told and the profile disturbs: each by its own name."""
+"""What `all` runs. The soak takes as long as it is told, the profile disturbs, and the millions of money
+take long to fill: each by its own name."""
 
 
 def main(
@@ -43,7 +46,7 @@ async def _measure(name: What, console: Console, options: Options, json_file: Pa
         from fondaco.bench.soak import soak
 
         return await soak(console, options, json_file or Path("soak.json"))
-    place = "shop" if name == "catalogue" else name
+    place = "shop" if name == "catalogue" else "money" if name in _MONEY else name
     result: Result = await getattr(importlib.import_module(f"fondaco.bench.{place}"), place)(console, options)
     return result
 
