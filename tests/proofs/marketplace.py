@@ -55,15 +55,6 @@ INSERT INTO orders.commission_rule (category, bps, reason, added_by)
 SELECT 'games', 900, 'An offer', (SELECT id FROM identity.users LIMIT 1)
 FROM generate_series(1, least($1, 20))
 """
-CHARGEBACKS = """
-WITH c AS (INSERT INTO chargebacks.chargeback (id, provider_id, funding_id, user_id, amount, currency,
-    reason, state, provider_status, opened_at)
-  SELECT gen_random_uuid(), 'du_' || gen_random_uuid(), f.id, f.user_id, 500, 'EUR', 'general',
-    'UNDER_REVIEW', 'under_review', now() FROM wallets.funding f LIMIT $1 RETURNING id, user_id)
-INSERT INTO chargebacks.line (chargeback_id, line_id, order_id, buyer_id, seller_id, amount, policy, bps)
-SELECT c.id, l.id, l.order_id, l.buyer_id, l.seller_id, 1, 'platform', 0 FROM c, LATERAL (
-  SELECT * FROM orders.order_line l WHERE l.buyer_id = c.user_id LIMIT 1) l
-"""
 BREAKS = """
 WITH r AS (INSERT INTO reconciliation.run (asked_by, state, since, until)
   SELECT 'clock', 'RUNNING', now() - interval '1 day', now()
@@ -71,6 +62,15 @@ WITH r AS (INSERT INTO reconciliation.run (asked_by, state, since, until)
 INSERT INTO reconciliation.break (class, place, currency, amount, words, state, last_run)
 SELECT 'missing_here', 'movement:' || gen_random_uuid(), 'EUR', 1, 'a movement', 'OPEN',
   coalesce((SELECT id FROM r), (SELECT max(id) FROM reconciliation.run)) FROM generate_series(1, $1)
+"""
+SUSPENSE = """
+SELECT ledger.post('suspense', 'suspense:' || gen_random_uuid(), 'test', 'test',
+  ARRAY[ledger.open_account('psp_clearing', 'platform', 'EUR'),
+        ledger.open_account('suspense', 'platform', 'EUR')], ARRAY[1, -1]) FROM generate_series(1, $1)
+"""
+EXPLAINED = """
+UPDATE reconciliation.break SET state = 'EXPLAINED', reason = 'It is known',
+  decided_by = (SELECT id FROM identity.users LIMIT 1) WHERE state = 'OPEN'
 """
 OUR_WORDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 
@@ -152,8 +152,9 @@ class World:
         await self._charge_back(min(size, 150))
         await some_payouts(self.db, self.market.settings, self.market.seller, min(size, 150))
         await self.owner.execute(RULES, size)
-        await self.owner.execute(CHARGEBACKS, min(size, 150))
         await self.owner.execute(BREAKS, size)
+        await self.owner.execute(EXPLAINED)  # or no payout leaves
+        await self.owner.execute(SUSPENSE, min(size, 50))
         await some_papers(self.parts, self.market.seller, min(size, 150))
         await self.owner.execute("ANALYZE")
         await self._name_things()
@@ -186,17 +187,18 @@ class World:
         """So many chargebacks that ended, each of money that had paid for a line of the first buyer."""
         made = """INSERT INTO chargebacks.chargeback (id, provider_id, funding_id, user_id, amount, currency,
               reason, state, provider_status, opened_at, ended_at)
-            SELECT gen_random_uuid(), 'du_' || n, f.id, f.user_id, 1, f.currency, 'general', 'WON', 'won',
-              now(), now()
+            SELECT gen_random_uuid(), 'du_' || gen_random_uuid(), f.id, f.user_id, 1, f.currency, 'general',
+              'WON', 'won', now(), now()
             FROM generate_series(1, $2) n, (SELECT * FROM wallets.funding WHERE user_id = $1 LIMIT 1) f"""
         lines = """INSERT INTO chargebacks.line (chargeback_id, line_id, order_id, buyer_id, seller_id,
               amount, policy, bps)
             SELECT c.id, l.id, l.order_id, l.buyer_id, l.seller_id, 1, 'platform', 0
             FROM chargebacks.chargeback c,
-              (SELECT * FROM orders.order_line WHERE buyer_id = $1 ORDER BY id DESC LIMIT 1) l"""
+              (SELECT * FROM orders.order_line WHERE buyer_id = $1 ORDER BY id DESC LIMIT 1) l
+            ON CONFLICT DO NOTHING"""
         evidence = """INSERT INTO chargebacks.evidence (id, chargeback_id, user_id, stage, state, fields,
               window_ends) SELECT gen_random_uuid(), c.id, c.user_id, 'chargeback', 'DRAFT', '{}', now()
-            FROM chargebacks.chargeback c"""
+            FROM chargebacks.chargeback c ON CONFLICT DO NOTHING"""
         buyer = self.market.buyers[0].id
         await self.owner.execute(made, buyer, size)
         await self.owner.execute(lines, buyer)
@@ -233,9 +235,9 @@ class World:
             "report_id": "SELECT id FROM refunds.report LIMIT 1",
             "account_id": "SELECT id FROM ledger.account WHERE kind = 'psp_clearing' LIMIT 1",
             "store_paper_id": "SELECT id FROM statements.paper WHERE kind = 'statement' LIMIT 1",
-            "chargeback_id": "SELECT id FROM chargebacks.chargeback ORDER BY opened_at DESC, id DESC LIMIT 1",
             "break_id": "SELECT max(id) FROM reconciliation.break",
             "run_id": "SELECT max(id) FROM reconciliation.run",
+            "suspense_id": "SELECT max(id) FROM ledger.journal WHERE kind = 'suspense'",
             "rule_id": "SELECT max(id) FROM orders.commission_rule",
             "seller_id": "SELECT id FROM sellers.seller LIMIT 1",
             "store": "SELECT slug FROM sellers.seller LIMIT 1",

@@ -84,6 +84,7 @@ async def test_an_empty_desk_and_a_run_asked_for(desk: Desk, till: Till) -> None
         SYSTEM, "SELECT args FROM procrastinate_jobs WHERE task_name = 'reconciliation.run'"
     )
     assert [row["args"] for row in jobs] == [{"run_id": run_id}]
+    assert (await desk.client.get(f"{LIST}/runs/{run_id}/report")).status_code == 409
     await post(desk, LIST)
     assert "is running already" in text_of(await desk.see(LIST))
     assert await reconciliation.run(till.db, till.gateway, till.settings, run_id)

@@ -85,6 +85,13 @@ class RunUnderWay(Problem):
     code = "reconciliation_running"
 
 
+class NoReport(Problem):
+    """This run was not brought to its end, so it has no report. Read that of a run that is done."""
+
+    status = 409
+    code = "no_report"
+
+
 class BreakChanged(Problem):
     """This break changed meanwhile. Look at it again before you decide."""
 

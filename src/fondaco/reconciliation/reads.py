@@ -12,7 +12,7 @@ from fondaco.core.db import Database, Record
 from fondaco.core.pagination import Cursors, Page
 from fondaco.core.problem import NotFound
 from fondaco.core.viewer import Viewer
-from fondaco.reconciliation.model import Break, Run
+from fondaco.reconciliation.model import Break, NoReport, Run
 
 _RUNS = Keyset("reconciliation-runs", (("id", "r.id", "bigint"),))
 _RUN = """r.id, r.asked_by, r.state, r.since, r.until, r.started_at, r.ended_at, r.doing, r.seen,
@@ -83,14 +83,15 @@ async def read_run(db: Database, viewer: Viewer, run_id: int) -> Run:
 
 
 async def read_report(db: Database, viewer: Viewer, run_id: int) -> tuple[str, bytes, str]:
-    """The report of a finished run, its signature and the name of the key. For staff. Raises NotFound."""
+    """The report of a finished run, its signature and the name of the key. For staff. Raises NotFound,
+    NoReport."""
     row = await db.fetchrow(
-        viewer.as_staff,
-        "SELECT report, signature, key_id FROM reconciliation.run WHERE id = $1 AND state = 'DONE'",
-        run_id,
+        viewer.as_staff, "SELECT report, signature, key_id FROM reconciliation.run WHERE id = $1", run_id
     )
     if row is None:
         raise NotFound()
+    if row["report"] is None:
+        raise NoReport()
     return row["report"], row["signature"], row["key_id"]
 
 

@@ -283,9 +283,9 @@ async def book(request: Call, break_id: FromPath[int]) -> Response[Any]:
     return see_other(request, f"{BREAKS}/{break_id}", said=ASKED)
 
 
-@get(f"{LIST}/suspense/{{journal_id:int}}", permit="console.resolve_break", include_in_schema=False)
-async def ask_settle(request: Call, journal_id: FromPath[int]) -> Response[str]:
-    return await _settle_page(request, journal_id, {})
+@get(f"{LIST}/suspense/{{suspense_id:int}}", permit="console.resolve_break", include_in_schema=False)
+async def ask_settle(request: Call, suspense_id: FromPath[int]) -> Response[str]:
+    return await _settle_page(request, suspense_id, {})
 
 
 async def _settle_page(
@@ -316,18 +316,18 @@ async def _settle_page(
     )
 
 
-@post(f"{LIST}/suspense/{{journal_id:int}}", permit="console.resolve_break", include_in_schema=False)
-async def settle(request: Call, journal_id: FromPath[int]) -> Response[Any]:
+@post(f"{LIST}/suspense/{{suspense_id:int}}", permit="console.resolve_break", include_in_schema=False)
+async def settle(request: Call, suspense_id: FromPath[int]) -> Response[Any]:
     fields = await request.fields()
     how, email = fields.get("how", ""), fields.get("email", "")
     try:
         await reconciliation.ask_to_settle(
-            request.db, request.viewer, journal_id, how, email=email, why=fields.get("because", "")
+            request.db, request.viewer, suspense_id, how, email=email, why=fields.get("because", "")
         )
     except NotFound:
         raise
     except Problem as problem:
-        return await _settle_page(request, journal_id, fields, problem)
+        return await _settle_page(request, suspense_id, fields, problem)
     return see_other(request, LIST, said=ASKED)
 
 
