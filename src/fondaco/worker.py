@@ -22,10 +22,11 @@ import procrastinate
 import structlog
 from procrastinate import exceptions, jobs, retry
 
-from fondaco.core import failpoints
+from fondaco.core import failpoints, garbage
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.web import Parts
+from fondaco.integrations.stripe import StripeGateway
 from fondaco.logs import places, setup_logs
 from fondaco.modules import MODULES
 from fondaco.settings import BadSettings, Settings, arm_faults, load
@@ -291,7 +292,10 @@ def main() -> int:
         return 1
     setup_logs(settings)
     arm_faults(settings)
-    asyncio.run(run(settings))
+    work, parts = collect(), build_parts(settings)
+    _ = parts.get(StripeGateway).client  # loads much, and is asked in a moment anyway
+    garbage.settle()
+    asyncio.run(run(settings, work, parts))
     return 0
 
 

@@ -32,6 +32,7 @@ def serve(host: str, port: int, workers: int) -> None:
 def application() -> Any:
     """The application in one worker process, which ends should its server be killed."""
     from fondaco.app import create_app
+    from fondaco.core.garbage import settle
     from fondaco.logs import setup_logs
     from fondaco.settings import arm_faults, load
     from fondaco.up.leash import follow_parent
@@ -41,9 +42,8 @@ def application() -> Any:
     setup_logs(settings)
     arm_faults(settings)
     app = create_app(settings)
-    # What is loaded stays: looking through it for garbage again and again was a tenth of the work. Requests
-    # leave little garbage, so it is looked for less often.
-    gc.collect()
-    gc.freeze()
+    # Looking for garbage again and again was a tenth of the work. Requests leave little: it is looked for
+    # less often.
+    settle()
     gc.set_threshold(10_000, 20, 50)
     return app
