@@ -2,15 +2,16 @@
 verifying the books."""
 
 import asyncio
+import json
 import os
 import re
 import resource
 import tempfile
 import time
 from datetime import timedelta
+from http.client import HTTPConnection
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import httpx
 from rich.console import Console
 
 from fondaco import checks, reconciliation
@@ -147,6 +148,18 @@ async def payouts(console: Console, options: Options) -> Result:
     return _timed(result, "A payout run", rows)
 
 
+def _generate(port: int, count: int, since: int, until: int) -> None:
+    """Have the sandbox make so many movements."""
+    wanted = {"count": count, "first": 1, "currency": "eur", "since": since, "until": until}
+    connection = HTTPConnection("127.0.0.1", port, timeout=1800)
+    connection.request("POST", "/sandbox/generate", json.dumps(wanted), {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    if answer.status != 200:
+        raise RuntimeError(f"the sandbox made no movements: {text[:500]}")
+
+
 async def reconcile(console: Console, options: Options) -> Result:
     """Every movement read from the provider, kept, matched; nothing differs."""
     count = max(1_000_000 * options.percent // 100, 100)
@@ -154,18 +167,9 @@ async def reconcile(console: Console, options: Options) -> Result:
     start = end - timedelta(days=books.SINCE_DAYS)
     with Stack(worker=False) as stack:
         console.print(f"Making {count:,} movements and their journals.", style="dim")
-        async with httpx.AsyncClient(timeout=1800) as client:
-            made = await client.post(
-                f"http://127.0.0.1:{stack.sandbox_port}/sandbox/generate",
-                json={
-                    "count": count,
-                    "first": 1,
-                    "currency": "eur",
-                    "since": int(start.timestamp()),
-                    "until": int(end.timestamp()),
-                },
-            )
-            made.raise_for_status()
+        await asyncio.to_thread(
+            _generate, stack.sandbox_port, count, int(start.timestamp()), int(end.timestamp())
+        )
         await books.fill_movements(stack.endpoints.owner_dsn, count)
         db = await Database(stack.endpoints.app_dsn, size=2).open()
         try:

@@ -109,7 +109,11 @@ async def money_by_day(
         currency,
         days,
     )
-    return [(r["ended_at"], {k: int((r["money"] or {}).get(k, 0)) for k in kinds}) for r in rows]
+    found: list[tuple[datetime, dict[str, int]]] = []
+    for row in rows:
+        money: dict[str, int] = row["money"] or {}
+        found.append((row["ended_at"], {kind: money.get(kind, 0) for kind in kinds}))
+    return found
 
 
 async def break_ages(db: Database, viewer: Viewer) -> list[tuple[str, int]]:
