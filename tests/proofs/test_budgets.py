@@ -46,7 +46,20 @@ ACTS = {"/console/people/": "close", "/seller/listings/": "pause"}
 ALL = "adds up every entry there is, as a proof does"
 HELD = "adds up the lines under buyer protection now; what is released leaves it"
 PERIOD = "adds up the days it shows"
+DISPUTED = "adds up the chargebacks of one buyer, or of the months it shows"
 GROWS = {
+    "/api/v1/console/chargeback-outcomes": DISPUTED,
+    "/api/v1/console/chargebacks": DISPUTED,
+    "/api/v1/console/ledger/accounts/{account_id:int}/entries": "puts one account's entries in order",
+    "/api/v1/seller/batches": "counts the units of the batches it shows",
+    "/api/v1/seller/money": HELD,
+    "/api/v1/wallet/block": DISPUTED,
+    "/console/chargebacks": DISPUTED,
+    "/console/fundings/{funding_id:uuid}": "shows the chargebacks of one payment",
+    "/console/payouts": "adds up the payouts that wait, and the days it shows",
+    "/console/sellers/{seller_id:uuid}/balance": HELD,
+    "/seller/balance/why": HELD,
+    "/seller/payouts/withdraw": HELD,
     "/api/v1/console/ledger/trial-balance": ALL,
     "/api/v1/seller/balance": HELD,
     "/api/v1/seller/sales": PERIOD,

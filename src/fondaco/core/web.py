@@ -298,7 +298,9 @@ def security_headers(settings: Settings) -> Callable[[Message, AsgiScope], Await
     """A hook on every answer, also those the router gives before any middleware runs. It adds what
     middlewares left in the scope's `told`, too: a list of raw headers."""
     fixed = {
-        "Content-Security-Policy": CSP.format(pay=settings.stripe_api_base or "https://checkout.stripe.com https://connect.stripe.com"),
+        "Content-Security-Policy": CSP.format(
+            pay=settings.stripe_api_base or "https://checkout.stripe.com https://connect.stripe.com"
+        ),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
         "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",

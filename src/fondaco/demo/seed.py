@@ -214,6 +214,16 @@ class Seed:
             moment,
         )
 
+    async def mature_sales_of(self, store: Viewer) -> None:
+        """The store's older sales become payable, as if their days of maturity were over."""
+        await self._owner(
+            """UPDATE orders.order_line SET matures_at = now()
+               WHERE seller_id = $1 AND released_at IS NOT NULL AND matured_at IS NULL
+                 AND delivered_at < now() - interval '10 days'""",
+            store.seller(),
+        )
+        await mature_due(self.parts)
+
     async def _owner(self, sql: str, *args: object) -> None:
         connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         connection = await connect(self.owner_dsn)

@@ -94,6 +94,7 @@ class Trouble:
         await self._sandbox(f"accounts/{account}", choice="verified")
         await self._sandbox("available")
         await payouts.refresh(self.db, self.seed.gateway, account)
+        await self.seed.mature_sales_of(self.store)
         payout_id = uuid7()
         currency = self.settings.currency
         await payouts.withdraw(self.db, self.settings, self.store, payout_id, amount=None, currency=currency)
