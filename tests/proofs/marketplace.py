@@ -189,7 +189,8 @@ class World:
               reason, state, provider_status, opened_at, ended_at)
             SELECT gen_random_uuid(), 'du_' || gen_random_uuid(), f.id, f.user_id, 1, f.currency, 'general',
               'WON', 'won', now(), now()
-            FROM generate_series(1, $2) n, (SELECT * FROM wallets.funding WHERE user_id = $1 LIMIT 1) f"""
+            FROM generate_series(1, $2) n, (SELECT * FROM wallets.funding WHERE user_id = $1
+                                           ORDER BY id DESC LIMIT 1) f"""
         lines = """INSERT INTO chargebacks.line (chargeback_id, line_id, order_id, buyer_id, seller_id,
               amount, policy, bps)
             SELECT c.id, l.id, l.order_id, l.buyer_id, l.seller_id, 1, 'platform', 0
@@ -221,7 +222,7 @@ class World:
                  SELECT o.id FROM orders.orders o JOIN orders.order_group g ON g.id = o.group_id
                  WHERE g.buyer_id = $1 ORDER BY o.id DESC LIMIT 1) LIMIT 1""",
             "entitlement_id": "SELECT id FROM delivery.entitlement WHERE buyer_id = $1 LIMIT 1",
-            "top_up_id": "SELECT id FROM wallets.funding WHERE user_id = $1 LIMIT 1",
+            "top_up_id": "SELECT id FROM wallets.funding WHERE user_id = $1 ORDER BY id LIMIT 1",
             "paper_id": "SELECT id FROM statements.paper WHERE buyer_id = $1 ORDER BY id DESC LIMIT 1",
         }.items():
             found[name] = await self.db.fetchval(SYSTEM, sql, buyer)

@@ -55,7 +55,6 @@ GROWS = {
     "/api/v1/seller/money": HELD,
     "/api/v1/wallet/block": DISPUTED,
     "/console/chargebacks": DISPUTED,
-    "/console/fundings/{funding_id:uuid}": "shows the chargebacks of one payment",
     "/console/payouts": "adds up the payouts that wait, and the days it shows",
     "/console/sellers/{seller_id:uuid}/balance": HELD,
     "/seller/balance/why": HELD,
