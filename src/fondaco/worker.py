@@ -270,6 +270,7 @@ async def run(
         await clock.set(db)
         async with queue.open_async():
             beats = [asyncio.create_task(_keep_time(db, clock, stop))]
+            beats.append(asyncio.create_task(garbage.keep_tidy(stop)))
             beats += [asyncio.create_task(_beat(db, parts, job, stop)) for job in periodic]
             beats += [asyncio.create_task(loop(parts, stop)) for _, loop in todo.loops]
             sys.stdout.write(f"worker ready: {len(todo.tasks)} tasks, {len(periodic)} periodic jobs\n")

@@ -1,7 +1,12 @@
 """What is dropped in cycles now and then is found soon, however much the program has loaded."""
 
+import asyncio
+import gc
 import subprocess
 import sys
+import weakref
+
+from fondaco.core import garbage
 
 # As the database driver's kept statements: objects that know one another, dropped when a hundred newer ones
 # are there, amid much that comes and goes. Told: how many were there at most, and how many were made.
@@ -42,3 +47,25 @@ def test_dropped_cycles_do_not_pile_up_beside_what_is_loaded() -> None:
     """Without settling all 6,000 pile up: they are less than a quarter of what a worker has loaded."""
     assert most_alive("settle()") < 1_000
     assert most_alive("") == 6_000
+
+
+class Knot:
+    """Something that knows itself."""
+
+    def __init__(self) -> None:
+        self.self = self
+
+
+async def test_garbage_is_found_though_nothing_new_is_made() -> None:
+    gc.disable()  # what the collector does by itself does not count
+    try:
+        gone, stop = weakref.ref(Knot()), asyncio.Event()
+        assert gone()
+        tidying = asyncio.create_task(garbage.keep_tidy(stop, every=0.01))
+        async with asyncio.timeout(30):
+            while gone():
+                await asyncio.sleep(0.01)
+        stop.set()
+        await tidying
+    finally:
+        gc.enable()
