@@ -2,9 +2,12 @@
 
 import asyncio
 import gc
+import platform
 import subprocess
 import sys
 import weakref
+
+import pytest
 
 from fondaco.core import garbage
 
@@ -47,6 +50,27 @@ def test_dropped_cycles_do_not_pile_up_beside_what_is_loaded() -> None:
     """Without settling all 6,000 pile up: they are less than a quarter of what a worker has loaded."""
     assert most_alive("settle()") < 1_000
     assert most_alive("") == 6_000
+
+
+# Blocks that are too large for Python's own pools; every twentieth stays in use.
+HOLES = """
+import os
+from fondaco.bench.processes import own_kib
+from fondaco.core.garbage import give_back
+
+blocks = [bytearray(b"x" * 3_000) for _ in range(40_000)]
+blocks[:] = blocks[::20]
+before = own_kib(os.getpid())
+give_back()
+print(before - own_kib(os.getpid()))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep no holes")
+def test_free_memory_between_used_blocks_is_given_back() -> None:
+    """114 MiB, of which a twentieth is in use."""
+    freed = int(subprocess.check_output([sys.executable, "-c", HOLES], text=True, timeout=120))
+    assert freed > 80 << 10
 
 
 class Knot:
