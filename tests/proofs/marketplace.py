@@ -251,4 +251,6 @@ class World:
         self.ids |= {name: str(value) for name, value in found.items()} | {
             "listing": slug,
             "category": "games",
+            "side": "user",
+            "party_id": str(buyer),
         }

@@ -113,7 +113,7 @@ class Outcomes(msgspec.Struct, frozen=True):
     outcomes: dict[str, int]
     open: int
     due_soon: Annotated[int, Meta(description="Evidence not sent, and less than three days left.")]
-    owed: Annotated[list[tuple[str, int]], Meta(description="What buyers owe, minor units by currency.")]
+    owed: Annotated[dict[str, int], Meta(description="What buyers owe, minor units by currency.")]
 
 
 class WalletBlock(msgspec.Struct, frozen=True, kw_only=True):
@@ -373,7 +373,7 @@ async def outcomes(db: Database, viewer: Viewer, *, days: int = 90) -> Outcomes:
         {r["state"]: r["n"] for r in rows},
         waiting["n"],
         waiting["soon"],
-        [(r["currency"], r["n"]) for r in owed],
+        {r["currency"]: r["n"] for r in owed},
     )
 
 

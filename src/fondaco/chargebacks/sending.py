@@ -15,7 +15,6 @@ from fondaco.chargebacks.evidence import final
 from fondaco.chargebacks.model import OPEN
 from fondaco.chargebacks.noting import note_dispute
 from fondaco.chargebacks.standing import tell
-from fondaco.core import failpoints
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.integrations.stripe import StripeGateway
@@ -90,8 +89,6 @@ async def _call(db: Database, gateway: StripeGateway, evidence_id: UUID) -> None
         return
     key = f"evidence:{evidence_id}:{row['attempt']}"
     try:
-        if failpoints.armed:
-            await failpoints.reached("evidence.before_call")
         facts = await gateway.submit_evidence(row["provider_id"], row["sent"], True, key)
     except ProviderUnknown as error:
         log.warning("evidence.unknown", evidence=str(evidence_id), why=str(error))
@@ -109,8 +106,6 @@ async def _call(db: Database, gateway: StripeGateway, evidence_id: UUID) -> None
         if facts.submission_count <= row["before"]:
             await _end(db, evidence_id, "REFUSED", facts, error.message)
             return
-    if failpoints.armed:
-        await failpoints.reached("evidence.after_call_before_store")
     await _end(db, evidence_id, "SENT", facts, None)
 
 
