@@ -65,4 +65,4 @@ async def test_from_the_dispute_to_the_write_off(
     )
     assert (early.status_code, early.json()["code"]) == (409, "still_at_stake")
     figures = (await client.get("/api/v1/console/chargeback-outcomes", headers=desk)).json()
-    assert (figures["outcomes"], figures["owed"]) == ({"LOST": 1}, [["EUR", 5000]])
+    assert (figures["outcomes"], figures["owed"]) == ({"LOST": 1}, {"EUR": 5000})
