@@ -21,6 +21,8 @@ MODULES: tuple[str, ...] = (
     "wallets",
     "delivery",
     "orders",
+    "credit",
+    "destination",
     "refunds",
     "cases",
     "chargebacks",

@@ -1,0 +1,1 @@
+-- Tax on commission, adjustments, forfeits.

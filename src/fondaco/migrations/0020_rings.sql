@@ -1,0 +1,1 @@
+-- Rings, devices and cards.
