@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
+from fondaco.chargebacks.noting import note_dispute
 from fondaco.core.db import SYSTEM, Connection
 from fondaco.core.viewer import Viewer
 from fondaco.ledger import seller_available_of, seller_receivable_of
@@ -73,6 +75,27 @@ async def test_a_lost_one_reversed_leaves_everybody_where_they_were(
         await till.deliver_all()
     assert await of_the_seller(till, shop) == (0, 0)
     assert (await owed(till, buyer), await till.wallet(buyer), await standing(till, buyer)) == (0, 0, "OK")
+    await even(till)
+
+
+async def test_money_that_comes_back_while_it_still_reads_lost_is_borne_by_nobody(
+    till: Till, buyer: Viewer, owner: Any
+) -> None:
+    shop = await make_shop(till.db, price=5000, stock=1)
+    funding = await till.paid_top_up(buyer, 5000)
+    line = await bought(till, buyer, shop, "shared")
+    await reveal_all(till, owner)
+    await release(till, line)
+    found = await dispute(till, funding)
+    await till.deliver_all()
+    await resolve(till, found, "lost")
+    await till.deliver_all()
+    assert await of_the_seller(till, shop) == (0, 2250)
+    await resolve(till, found, "won")
+    facts = msgspec.structs.replace(await till.gateway.retrieve_dispute(found), status="lost")
+    for _ in range(2):
+        await till.db.run(SYSTEM, lambda conn: note_dispute(conn, facts))
+        assert (await of_the_seller(till, shop), await owed(till, buyer)) == ((0, 0), 0)
     await even(till)
 
 

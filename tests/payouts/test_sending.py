@@ -306,6 +306,31 @@ async def test_finance_takes_a_transfer_back_in_parts(one: Paying) -> None:
     await one.whole()
 
 
+async def test_a_reversal_that_never_was_is_over_once_its_key_is_forgotten(
+    one: Paying, owner: asyncpg.Connection
+) -> None:
+    till = one.till
+    staff = await make_staff(one.db, "finance")
+    payout = await one.withdraw()
+    await one.send(payout)
+    till.sandbox.post("/sandbox/available")
+    first = await payouts.take_back(one.db, staff, payout, amount=None, because="paid by mistake")
+    till.sandbox.post("/sandbox/faults", fail_before={"count": 9, "path": TRANSFERS})
+    await payouts.send_reversal(one.db, till.impatient, first)
+    till.sandbox.post("/sandbox/faults", fail_before={"count": 0, "path": TRANSFERS})
+    await owner.execute(
+        """UPDATE payouts.reversal SET called_at = called_at - interval '30 hours',
+             checked_at = checked_at - interval '30 hours'"""
+    )
+    await payouts.sweep_reversals(one.db, till.gateway)
+    state = "SELECT state FROM payouts.reversal WHERE id = $1"
+    assert await one.db.fetchval(SYSTEM, state, first) == "FAILED"
+    again = await payouts.take_back(one.db, staff, payout, amount=None, because="paid by mistake")
+    await payouts.send_reversal(one.db, till.gateway, again)
+    assert await one.state(payout) == "REVERSED"
+    await one.whole()
+
+
 async def test_what_is_taken_back_at_the_provider_is_noted_once(one: Paying) -> None:
     payout = await one.withdraw()
     await one.send(payout)

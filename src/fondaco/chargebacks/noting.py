@@ -63,7 +63,7 @@ async def note_dispute(conn: Connection, facts: DisputeFacts) -> bool:
     await mirror_funding(conn, funding["id"])
     await attribute(conn, row["id"])
     row = await _again(conn, row)
-    if row["state"] == "LOST":
+    if row["state"] == "LOST" and row["reversed_at"] is None:
         await bear(conn, row)
     await _signal(conn, row)
     await (prepare(conn, row) if row["state"] in OPEN else close_late(conn, row["id"]))

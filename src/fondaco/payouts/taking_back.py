@@ -180,9 +180,24 @@ async def sweep_reversals(db: Database, gateway: StripeGateway) -> None:
                 continue
             for facts in await gateway.list_transfers(f"payout:{row['payout_id']}"):
                 await apply_transfer(db, facts)
+            await _never_was(db, row["id"])
         except (ProviderUnknown, ProviderRefused) as error:
             log.warning("reversal.not_checked", reversal=str(row["id"]), why=str(error))
             return
+
+
+async def _never_was(db: Database, reversal_id: UUID) -> None:
+    """One that the transfer says nothing of, and whose key is forgotten, certainly never was: it is over, so
+    that it can be asked for anew."""
+    row = await db.fetchrow(
+        SYSTEM,
+        """UPDATE payouts.reversal SET state = 'SENDING', checked_at = now()
+           WHERE id = $1 AND state = 'UNKNOWN' AND checked_at < now() - $2::interval RETURNING *""",
+        reversal_id,
+        LEASE,
+    )
+    if row is not None:
+        await _end(db, row, "FAILED", None, "It never reached the payment provider.")
 
 
 async def note_bank_payout(conn: Connection, facts: BankPayoutFacts) -> bool:
