@@ -399,7 +399,7 @@ INSERT INTO ledger.account_kind (kind, side, floor, slots, meaning) VALUES
 
 INSERT INTO ledger.posting_rule (journal_kind, account_kind, sign) VALUES
   ('purchase', 'promo_credit', 1),
-  ('refund_line', 'promo_credit', -1), ('refund_line', 'credit_out', -1),
+  ('refund_line', 'promo_credit', -1), ('refund_line', 'credit_out', -1), ('refund_line', 'bad_debt', -1),
   ('release', 'seller_receivable', -1),
   ('mature', 'seller_reserve', -1),
   ('promo_grant', 'promo_expense', 1), ('promo_grant', 'promo_credit', -1),
@@ -418,7 +418,7 @@ INSERT INTO ledger.posting_rule (journal_kind, account_kind, sign) VALUES
   ('refund_released', 'seller_reserve', 1), ('refund_released', 'seller_receivable', 1),
   ('refund_released', 'commission', 1), ('refund_released', 'tax_payable', 1),
   ('refund_released', 'wallet', -1), ('refund_released', 'promo_credit', -1),
-  ('refund_released', 'credit_out', -1),
+  ('refund_released', 'credit_out', -1), ('refund_released', 'bad_debt', -1),
   ('netting', 'seller_available', 1), ('netting', 'seller_receivable', -1),
   ('debt_written_off', 'bad_debt', 1), ('debt_written_off', 'seller_receivable', -1),
   ('chargeback_opened', 'chargeback_held', 1), ('chargeback_opened', 'psp_clearing', -1),
@@ -451,6 +451,7 @@ INSERT INTO ledger.posting_rule (journal_kind, account_kind, sign) VALUES
   ('destination_transfer', 'dest_clearing', 1), ('destination_transfer', 'psp_clearing', -1),
   ('destination_refund', 'commission', 1), ('destination_refund', 'tax_payable', 1),
   ('destination_refund', 'dest_clearing', 1), ('destination_refund', 'psp_clearing', -1),
+  ('destination_refund', 'wallet', -1),
   ('destination_reversed', 'psp_clearing', 1), ('destination_reversed', 'dest_clearing', -1),
   ('destination_debt', 'seller_receivable', 1), ('destination_debt', 'dest_clearing', -1),
   ('exchange', 'wallet', 1), ('exchange', 'wallet', -1), ('exchange', 'fx', 1), ('exchange', 'fx', -1),

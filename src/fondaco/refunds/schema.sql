@@ -18,8 +18,10 @@ CREATE TABLE refunds.refund (
   from_available bigint NOT NULL DEFAULT 0 CHECK (from_available >= 0),
   from_reserve   bigint NOT NULL DEFAULT 0 CHECK (from_reserve >= 0),
   as_debt        bigint NOT NULL DEFAULT 0 CHECK (as_debt >= 0),   -- the seller owes it from now on
+  from_account   bigint NOT NULL DEFAULT 0 CHECK (from_account >= 0),  -- to be taken back from the seller's own account
   promo          bigint NOT NULL DEFAULT 0 CHECK (promo BETWEEN 0 AND amount),  -- of it: back as promotional credit
   after_release  boolean NOT NULL,
+  direct         boolean NOT NULL DEFAULT false,       -- of a line that was paid to the store itself
   destination    text NOT NULL CHECK (destination IN ('wallet', 'source')),
   source_refund  uuid REFERENCES wallets.refund,       -- on to where it was paid from
   reason         text NOT NULL,                        -- a code
@@ -30,9 +32,14 @@ CREATE TABLE refunds.refund (
   for_sale       int NOT NULL DEFAULT 0,               -- of them: for sale again, nobody had seen them
   journal_id     bigint NOT NULL UNIQUE REFERENCES ledger.journal,
   created_at     timestamptz NOT NULL DEFAULT now(),
+  credit         bigint NOT NULL DEFAULT 0,            -- of it: paid what the buyer owed for goods on credit
+  recovered      bigint NOT NULL DEFAULT 0,            -- of it: of such credit that had been written off
+  CONSTRAINT refund_credit CHECK (credit >= 0 AND recovered >= 0 AND promo + credit + recovered <= amount),
   CHECK (CASE WHEN after_release THEN from_escrow = 0
-           AND commission + tax + from_pending + from_available + from_reserve + as_debt = amount
-         ELSE from_escrow = amount AND from_pending + from_available + from_reserve + as_debt = 0 END),
+           AND commission + tax + from_pending + from_available + from_reserve + as_debt + from_account = amount
+         ELSE from_escrow = amount AND from_pending + from_available + from_reserve + as_debt + from_account = 0 END),
+  CHECK (CASE WHEN direct THEN after_release AND from_pending + from_available + from_reserve + as_debt + promo = 0
+         ELSE from_account = 0 END),
   CHECK ((source_refund IS NOT NULL) <= (destination = 'source'))
 );
 CREATE INDEX refund_line ON refunds.refund (line_id, created_at);
@@ -132,7 +139,7 @@ BEGIN
 END $$;
 
 -- The journal of a refund: before release out of escrow (P7), after it from the seller, the commission and the tax
--- (P8); into the wallet, and what was promotional credit back as that.
+-- (P8); into the wallet, and what was promotional credit back as that. What the buyer owes is paid first.
 CREATE FUNCTION refunds.book(r refunds.refund) RETURNS bigint
 LANGUAGE plpgsql SET search_path = refunds, pg_temp AS $$
 DECLARE
@@ -143,15 +150,17 @@ DECLARE
 BEGIN
   SELECT array_agg(ledger.open_account(t.kind, t.owner, r.currency) ORDER BY t.n), array_agg(t.amount ORDER BY t.n)
     INTO accounts, amounts
-    FROM (VALUES (1, 'wallet', buyer, r.promo - r.amount), (2, 'promo_credit', buyer, -r.promo),
+    FROM (VALUES (1, 'wallet', buyer, r.promo + r.credit + r.recovered - r.amount),
+      (2, 'promo_credit', buyer, -r.promo), (10, 'credit_out', buyer, -r.credit), (11, 'bad_debt', 'platform', -r.recovered),
       (3, 'escrow', 'line:' || r.line_id, r.from_escrow),
       (4, 'commission', 'platform', CASE WHEN r.after_release THEN r.commission ELSE 0 END),
       (5, 'tax_payable', 'platform', CASE WHEN r.after_release THEN r.tax ELSE 0 END),
       (6, 'seller_pending', seller, r.from_pending), (7, 'seller_available', seller, r.from_available),
-      (8, 'seller_reserve', seller, r.from_reserve), (9, 'seller_receivable', seller, r.as_debt)) t(n, kind, owner, amount)
+      (8, 'seller_reserve', seller, r.from_reserve), (9, 'seller_receivable', seller, r.as_debt),
+      (10, 'dest_clearing', seller, r.from_account)) t(n, kind, owner, amount)
     WHERE t.amount <> 0;
-  RETURN ledger.post(CASE WHEN r.after_release THEN 'refund_released' ELSE 'refund_line' END, 'refund:' || r.id,
-    'order:' || r.order_id, r.actor, accounts, amounts);
+  RETURN ledger.post(CASE WHEN r.direct THEN 'destination_refund' WHEN r.after_release THEN 'refund_released'
+      ELSE 'refund_line' END, 'refund:' || r.id, 'order:' || r.order_id, r.actor, accounts, amounts);
 END $$;
 
 -- Gives money of one line back to its buyer's wallet: p_amount (minor units), or what is left. Answers refunded;
@@ -168,6 +177,7 @@ DECLARE
   parts bigint[];
   s record;
   back record;
+  owed record;
   whole boolean;
 BEGIN
   amount := 0;
@@ -176,7 +186,8 @@ BEGIN
   SELECT * INTO l FROM orders.order_line i WHERE i.id = p_line FOR UPDATE;
   remaining := l.total - l.refunded;
   verdict := CASE WHEN l.id IS NULL THEN 'not_found'
-    WHEN l.escrow_state NOT IN ('HELD', 'FROZEN', 'RELEASED', 'SPLIT') THEN 'not_paid'
+    WHEN l.escrow_state NOT IN ('HELD', 'FROZEN', 'RELEASED', 'SPLIT', 'DIRECT') THEN 'not_paid'
+    WHEN l.escrow_state = 'DIRECT' AND p_destination <> 'source' THEN 'no_source'
     WHEN NOT p_even_frozen AND (l.escrow_state = 'FROZEN'
       OR EXISTS (SELECT 1 FROM cases.case_line k WHERE k.line_id = l.id AND k.open)) THEN 'frozen'
     WHEN remaining = 0 OR coalesce(p_amount, remaining) NOT BETWEEN 1 AND remaining THEN 'too_much'
@@ -189,9 +200,11 @@ BEGIN
   parts := share(amount, ARRAY[orders.seller_part(l), l.commission - l.refunded_commission, l.tax - l.refunded_tax]);
   r.id := p_id; r.line_id := l.id; r.order_id := l.order_id; r.buyer_id := l.buyer_id; r.seller_id := l.seller_id;
   r.amount := amount; r.currency := l.currency; r.commission := parts[2]; r.tax := parts[3];
-  r.after_release := l.escrow_state IN ('RELEASED', 'SPLIT');
+  r.direct := l.escrow_state = 'DIRECT';
+  r.after_release := r.direct OR l.escrow_state IN ('RELEASED', 'SPLIT');
   r.from_escrow := CASE WHEN r.after_release THEN 0 ELSE amount END;
-  s := take_from_seller(l, CASE WHEN r.after_release THEN parts[1] ELSE 0 END);
+  r.from_account := CASE WHEN r.direct THEN parts[1] ELSE 0 END;
+  s := take_from_seller(l, CASE WHEN r.after_release AND NOT r.direct THEN parts[1] ELSE 0 END);
   r.from_pending := s.pending; r.from_available := s.available; r.from_reserve := s.reserve; r.as_debt := s.debt;
   r.promo := promo_left(l.id);
   IF r.promo > 0 THEN
@@ -199,6 +212,10 @@ BEGIN
   END IF;
   r.destination := p_destination; r.reason := p_reason; r.why := p_why; r.actor := p_actor; r.case_id := p_case;
   r.created_at := now();
+  owed := credit.give_back(l.buyer_id, l.currency, (SELECT o.group_id FROM orders.orders o WHERE o.id = l.order_id),
+    amount - r.promo, p_destination = 'wallet' AND NOT EXISTS (
+      SELECT 1 FROM wallets.standing w WHERE w.user_id = l.buyer_id AND w.state <> 'OK'));
+  r.credit := owed.credit; r.recovered := owed.recovered;
   r.journal_id := book(r);
   back := delivery.take_back(l.id, CASE WHEN whole AND NOT p_keep THEN NULL ELSE coalesce(p_entitlements, '{}') END,
     p_reason = 'bad_code');
@@ -206,7 +223,7 @@ BEGIN
   INSERT INTO refund SELECT r.*;
   UPDATE orders.order_line i SET refunded = i.refunded + r.amount, refunded_commission = i.refunded_commission + r.commission,
       refunded_tax = i.refunded_tax + r.tax, taken_back = i.taken_back + back.taken,
-      escrow_state = CASE WHEN whole AND NOT r.after_release THEN 'REFUNDED' ELSE i.escrow_state END,
+      escrow_state = CASE WHEN whole AND (r.direct OR NOT r.after_release) THEN 'REFUNDED' ELSE i.escrow_state END,
       frozen_at = CASE WHEN whole AND NOT r.after_release THEN NULL ELSE i.frozen_at END,
       delivery_state = CASE WHEN whole THEN 'REFUNDED' ELSE i.delivery_state END
     WHERE i.id = l.id;
@@ -222,7 +239,8 @@ CREATE FUNCTION refunds.note_source(p_id uuid, p_source uuid) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = refunds, pg_temp AS $$
   UPDATE refund SET source_refund = p_source WHERE id = p_id AND source_refund IS NULL AND destination = 'source'
     AND EXISTS (SELECT 1 FROM wallets.refund w WHERE w.id = p_source AND w.user_id = refund.buyer_id
-                AND w.amount = refund.amount - refund.promo AND w.currency = refund.currency)
+                AND w.amount = refund.amount - refund.promo - refund.credit - refund.recovered
+                AND w.currency = refund.currency)
 $$;
 
 -- Gives another unit of the same listing for a bad one; the bad one is never sold again. Answers replaced; or, and
