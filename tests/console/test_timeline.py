@@ -69,7 +69,7 @@ async def test_refunds_are_in_the_story_and_in_the_payments_own(db: Database) ->
     finance = await make_staff(db, "finance")
     items = await console.timeline(db, finance, group)
     refund = next(i for i in items if i.source == "refund")
-    assert refund.words == "Refund of 7.00 EUR to where it came from"
+    assert refund.words == "Refund of €7.00 to where it came from"
     assert any(i.words.startswith("Refund on its way") for i in items)
     funding = await db.fetchval(finance.as_staff, "SELECT id FROM wallets.funding WHERE group_id = $1", group)
     own = await console.funding_timeline(db, finance, funding)

@@ -167,4 +167,4 @@ async def test_too_little_money_says_how_much(client: httpx.AsyncClient, db: Dat
     answer = await client.post("/api/v1/orders", json={"pay_with": "wallet", "lines": [line]})
     assert answer.status_code == 409 and answer.json()["code"] == "insufficient_funds"
     assert (answer.json()["balance"], answer.json()["total"]) == (1000, 1999)
-    assert "9.99 EUR" in answer.json()["detail"]
+    assert "€9.99" in answer.json()["detail"]

@@ -116,7 +116,7 @@ async def test_a_quote_names_every_difference(db: Database) -> None:
         "American": "region",
     }
     assert not now.can_buy and now.total == 2499
-    assert "“Night Train” now costs 24.99 EUR." in now.differences
+    assert "“Night Train” now costs €24.99." in now.differences
     assert "Of “Few Left” only 2 are left." in now.differences
     stranger = await quote(db, user, [Wish(gone, 1, 1999)])
     assert stranger.lines[0].title == "" and stranger.lines[0].difference == "unavailable"
@@ -132,7 +132,7 @@ async def test_a_confirmed_quote_buys_exactly_that(db: Database, parts: Parts) -
     await reprice(db, shop.listing_id, 2499)
     with pytest.raises(Problem) as refused:
         await checkout(parts, user, pay_with="wallet", idem="a", fingerprint=seen.fingerprint)
-    assert refused.value.code == "price_changed" and "24.99 EUR" in refused.value.detail
+    assert refused.value.code == "price_changed" and "€24.99" in refused.value.detail
     assert await stock_of(db, shop.listing_id) == {"AVAILABLE": 9}
     placed = await checkout(
         parts, user, pay_with="wallet", idem="a", fingerprint=refused.value.extra["quote"]

@@ -66,7 +66,7 @@ async def test_up_to_the_limit_finance_alone_above_it_two(db: Database, settings
         await by_staff(db, admin, settings.model_copy(update={"refund_limit": 1}), line, 100)
     assert (await line_of(db, line))["refunded"] == 500
     asked = await db.fetchrow(SYSTEM, "SELECT id, words FROM approvals.request")
-    assert asked and "5.00 EUR" in asked["words"] and "the buyer's wallet" in asked["words"]
+    assert asked and "€5.00" in asked["words"] and "the buyer's wallet" in asked["words"]
     await approvals.decide(db, admin, asked["id"], True)
     assert (await line_of(db, line))["refunded"] == 1000
     assert await amount_on(db, wallet_of(buyer.user(), "EUR")) == 10_000

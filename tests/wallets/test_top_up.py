@@ -70,7 +70,7 @@ async def test_amounts_outside_the_limits_are_refused_in_words(till: Till, amoun
     buyer = await make_buyer(till.db)
     with pytest.raises(Invalid) as caught:
         await till.top_up(buyer, amount)
-    assert caught.value.fields == {"amount": "Between 5.00 EUR and 500.00 EUR."}
+    assert caught.value.fields == {"amount": "Between €5.00 and €500.00."}
     assert await till.db.fetchval(SYSTEM, "SELECT count(*) FROM wallets.funding") == 0
 
 

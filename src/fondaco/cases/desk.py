@@ -118,7 +118,8 @@ def _amounts(case: Record, lines: list[Record], outcome: str, asked: Mapping[UUI
     chosen = {line: asked.get(line, 0) for line in remaining}
     for line, amount in chosen.items():
         if not 0 <= amount <= remaining[line]:
-            raise Invalid(fields={"amounts": f"From 0 to {Money(remaining[line], case['currency'])} a line."})
+            most = Money(remaining[line], case["currency"]).words()
+            raise Invalid(fields={"amounts": f"From 0 to {most} a line."})
     if not 0 < sum(chosen.values()) < sum(remaining.values()):
         raise Invalid(
             fields={"amounts": "Shared means that both get something. Else decide for one of them."}

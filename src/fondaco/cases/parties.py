@@ -106,7 +106,8 @@ async def offer(
         required("offer", by, case)
         most = sum(line["remaining"] for line in await settling.lines_of(conn, case_id))
         if kind == "REFUND" and not 1 <= amount <= most:
-            raise Invalid(fields={"amount": f"From the smallest coin up to {Money(most, case['currency'])}."})
+            whole = Money(most, case["currency"]).words()
+            raise Invalid(fields={"amount": f"From the smallest coin up to {whole}."})
         if kind == "REPLACEMENT" and not await settling.keys_of(conn, case_id):
             raise Invalid(fields={"kind": "There is no key in this case that could be replaced."})
         await _end_offer(conn, case, "TAKEN_BACK")

@@ -90,7 +90,7 @@ async def _orders(s: Search) -> list[Found]:
         Found(
             kind="order",
             title=r["number"],
-            note=f"{Money(r['total'], r['currency'])} of {r['email']}, {_words(r['state'])}, "
+            note=f"{Money(r['total'], r['currency']).words()} of {r['email']}, {_words(r['state'])}, "
             f"in {r['purchase']}",
             href=f"/console/orders/{r['id']}",
             at=r["created_at"],
@@ -170,7 +170,7 @@ async def _payments(s: Search) -> list[Found]:
         Found(
             kind="funding",
             title=("Top-up" if r["purpose"] == "top_up" else "Card payment") + f" of {r['email']}",
-            note=f"{Money(r['amount'], r['currency'])}, {_words(r['state'])}",
+            note=f"{Money(r['amount'], r['currency']).words()}, {_words(r['state'])}",
             href=f"/console/fundings/{r['id']}",
             at=r["created_at"],
         )
@@ -180,7 +180,7 @@ async def _payments(s: Search) -> list[Found]:
         Found(
             kind="refund",
             title=f"Refund to {r['email']}",
-            note=f"{Money(r['amount'], r['currency'])}, {_words(r['state'])}",
+            note=f"{Money(r['amount'], r['currency']).words()}, {_words(r['state'])}",
             href=f"/console/fundings/{r['funding_id']}",
             at=r["created_at"],
         )

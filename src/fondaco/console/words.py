@@ -324,7 +324,7 @@ def facts(data: dict[str, Any]) -> str:
 
     def shown(key: str, value: Any) -> str:
         if currency and key in ("amount", "total", "price") and isinstance(value, int):
-            return str(Money(value, str(currency)))
+            return Money(value, str(currency)).words()
         return "yes" if value is True else str(value)
 
     return ", ".join(

@@ -4,6 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
+
+from babel.numbers import format_currency
 
 from fondaco.core.problem import Problem
 
@@ -52,8 +55,29 @@ class Money:
         """The amount in major units, exact."""
         return Decimal(self.minor).scaleb(-exponent(self.currency))
 
+    def words(self, *, signed: bool = False) -> str:
+        """As people write it in sentences and tables: "€24.99"; `signed` shows a plus."""
+        before, digits, after = _around_amount(self.currency)
+        whole, rest = divmod(abs(self.minor), 10**digits)
+        text = f"{before}{whole:,}.{rest:0{digits}d}{after}" if digits else f"{before}{whole:,}{after}"
+        if self.minor < 0:
+            return f"\N{MINUS SIGN}{text}"
+        return f"+{text}" if signed and self.minor > 0 else text
+
     def __str__(self) -> str:
         return f"{self.decimal():f} {self.currency}"
+
+
+@cache
+def _around_amount(currency: str) -> tuple[str, int, str]:
+    """What stands before and after an amount, and its digits after the point. Asked of Babel once for each
+    currency: the digits between are put together much faster than Babel does."""
+    digits = exponent(currency)
+    zero = f"{0:.{digits}f}"
+    pattern = "\N{CURRENCY SIGN}" + zero
+    text = format_currency(Decimal(0), currency, pattern, locale="en", currency_digits=False)
+    before, _, after = text.partition(zero)
+    return before, digits, after
 
 
 def parse_amount(text: str, currency: str) -> int:

@@ -91,7 +91,7 @@ async def _drafted(post: "Post") -> None:
     await _write(
         post,
         await _staff(post),
-        f"Chargeback of {Money(row['amount'], row['currency'])}: evidence to send",
+        f"Chargeback of {Money(row['amount'], row['currency']).words()}: evidence to send",
         [f"{why}{until}", "A draft is ready. Somebody of finance sends it."],
         f"/console/chargebacks/{row['id']}",
         "you work on chargebacks",
@@ -101,7 +101,7 @@ async def _drafted(post: "Post") -> None:
 async def _share(post: "Post") -> None:
     """A store bore its share, or got it back."""
     data = post.event.data
-    amount = Money(data["amount"], data["currency"])
+    amount = Money(data["amount"], data["currency"]).words()
     heading = f"{amount} of a lost chargeback are yours to bear"
     words = "It was lost, and the buyer could not pay. The terms of the sale make your store bear a share."
     if post.event.kind == "line.chargeback_share_back":
@@ -119,12 +119,13 @@ async def _share(post: "Post") -> None:
 
 async def _warned(post: "Post") -> None:
     data = post.event.data
+    amount = Money(data["amount"], data["currency"]).words()
     await _write(
         post,
         await _staff(post),
         "A card network warns of fraud",
         [
-            f"It is about a payment of {Money(data['amount'], data['currency'])}. What is unspent goes back "
+            f"It is about a payment of {amount}. What is unspent goes back "
             "to the card by itself up to your limit; what was spent blocks the wallet until somebody looks."
         ],
         f"/console/fundings/{post.id}",

@@ -300,7 +300,7 @@ def difference_in_words(line: Mapping[str, Any]) -> str:
     if not title or line["fault"] in ("wallet_at_risk", "tier_forbids"):
         return ""
     if line["fault"] == "price_changed":
-        return f"“{title}” now costs {Money(line['price'], line['currency'])}."
+        return f"“{title}” now costs {Money(line['price'], line['currency']).words()}."
     if line["fault"] == "sold_out" and line.get("left"):
         return f"Of “{title}” only {line['left']} are left."
     words = {

@@ -15,18 +15,16 @@ What a page does not pass and is not listed here is an error (StrictUndefined), 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import cache
 from typing import Any, Literal, cast
 
 import jinja2
 from babel.dates import format_date, format_datetime, format_timedelta
-from babel.numbers import format_currency
 from markupsafe import Markup, escape
 
 from fondaco.core import clock
 from fondaco.core.counting import AtLeast
-from fondaco.core.money import Money, exponent
+from fondaco.core.money import Money
 from fondaco.pages import charts, covers
 from fondaco.pages.icons import icon
 from fondaco.pages.richtext import plain_text, rich_text
@@ -163,24 +161,7 @@ def render_page(env: jinja2.Environment, template: str, shell: Shell, **context:
 
 def format_money(amount_minor: int, currency: str, signed: bool = False) -> str:
     """An amount in minor units as people write it: 2499 EUR -> "€24.99"; `signed` shows a plus."""
-    before, digits, after = _around_amount(currency)
-    whole, rest = divmod(abs(amount_minor), 10**digits)
-    text = f"{before}{whole:,}.{rest:0{digits}d}{after}" if digits else f"{before}{whole:,}{after}"
-    if amount_minor < 0:
-        return f"\N{MINUS SIGN}{text}"
-    return f"+{text}" if signed and amount_minor > 0 else text
-
-
-@cache
-def _around_amount(currency: str) -> tuple[str, int, str]:
-    """What stands before and after an amount, and its digits after the point. Asked of Babel once for each
-    currency: the digits between are put together much faster than Babel does."""
-    digits = exponent(currency)
-    zero = f"{0:.{digits}f}"
-    pattern = "\N{CURRENCY SIGN}" + zero
-    text = format_currency(Decimal(0), currency, pattern, locale=LOCALE, currency_digits=False)
-    before, _, after = text.partition(zero)
-    return before, digits, after
+    return Money(amount_minor, currency).words(signed=signed)
 
 
 def number(value: int) -> str:

@@ -165,5 +165,5 @@ class LineRefund(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def words_of(amount: int, currency: str) -> str:
-    """ "12.50 EUR": for sentences."""
-    return str(Money(amount, currency))
+    """ "€12.50": for sentences."""
+    return Money(amount, currency).words()

@@ -41,8 +41,8 @@ async def start_top_up(
     """
     least, most = settings.top_up_min, settings.top_up_max
     if not least <= amount <= most:
-        words = f"Between {Money(least, settings.currency)} and {Money(most, settings.currency)}."
-        raise Invalid(fields={"amount": words})
+        limits = [Money(limit, settings.currency).words() for limit in (least, most)]
+        raise Invalid(fields={"amount": f"Between {limits[0]} and {limits[1]}."})
     user_id, funding_id = viewer.user(), uuid7()
     async with db.transaction(viewer.as_user) as conn:
         if wait := await throttle(conn, f"top_up:{user_id}", TOP_UPS_PER_HOUR, 3600):

@@ -92,8 +92,8 @@ async def test_a_usual_amount_is_one_click(
         ("1,50", "Write the amount in digits"),
         ("-5", "Write the amount in digits"),
         ("1.234", "EUR has 2 digits after the point."),
-        ("1.00", "Between 5.00 EUR and 500.00 EUR."),
-        ("99999", "Between 5.00 EUR and 500.00 EUR."),
+        ("1.00", "Between €5.00 and €500.00."),
+        ("99999", "Between €5.00 and €500.00."),
         ("<b>5</b>", "Write the amount in digits"),
     ],
 )
