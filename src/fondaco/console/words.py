@@ -134,6 +134,7 @@ EVENTS: dict[str, Told] = {
     "refund.succeeded": Told("undo-2", "good", "Refund arrived"),
     "secret.looked_up": Told("scan-search", "quiet", "Key looked up by its fingerprint"),
     "secret.revealed": Told("eye", "quiet", "Key revealed"),
+    "device.seen": Told("eye", "quiet", "Seen with a browser"),
     "session.failed": Told("log-in", "wait", "Sign-in failed"),
     "session.second_factor_passed": Told("shield-check", "quiet", "Second factor passed"),
     "session.started": Told("log-in", "quiet", "Signed in"),

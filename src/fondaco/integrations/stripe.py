@@ -29,6 +29,7 @@ from fondaco.integrations.stripe_facts import (
     payment_of_session,
     refund_facts,
 )
+from fondaco.vault import mark
 
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
@@ -104,7 +105,7 @@ class StripeGateway(ConnectCalls, DisputeCalls, BalanceCalls):
                 data["application_fee_amount"] = application_fee
         key = f"funding:{funding_id}" if attempt == 1 else f"funding:{funding_id}:{attempt}"
         call = self.client.v1.checkout.sessions.create_async(params, {"idempotency_key": key})
-        return payment_of_session(plain(await asked(call)))
+        return self._marked(payment_of_session(plain(await asked(call))))
 
     async def retrieve_session(self, session_id: str) -> PaymentFacts:
         """A session as it stands now, with its payment and fee."""
@@ -114,20 +115,29 @@ class StripeGateway(ConnectCalls, DisputeCalls, BalanceCalls):
         """A session as it stands now and, from the same answer, its payment when it has one."""
         found = await self._retrieve(f"/v1/checkout/sessions/{quote(session_id, safe='')}", _WHOLE_SESSION)
         inner = part(found.get("payment_intent"))
-        return payment_of_session(found), payment_of_intent(inner) if inner else None
+        return self._marked(payment_of_session(found)), (
+            self._marked(payment_of_intent(inner)) if inner else None
+        )
 
     async def expire_session(self, session_id: str) -> PaymentFacts:
         """Close an open session so that it can no longer be paid; says how it stands if it is too late."""
         try:
             call = self.client.v1.checkout.sessions.expire_async(session_id, {"expand": [_WHOLE_SESSION]})
-            return payment_of_session(plain(await asked(call)))
+            return self._marked(payment_of_session(plain(await asked(call))))
         except ProviderRefused:
             return await self.retrieve_session(session_id)
 
     async def retrieve_intent(self, intent_id: str) -> PaymentFacts:
         """A payment as it stands now, with its fee."""
         path = f"/v1/payment_intents/{quote(intent_id, safe='')}"
-        return payment_of_intent(await self._retrieve(path, _WHOLE_INTENT))
+        return self._marked(payment_of_intent(await self._retrieve(path, _WHOLE_INTENT)))
+
+    def _marked(self, facts: PaymentFacts) -> PaymentFacts:
+        """The same with our keyed mark of the card in place of the provider's fingerprint, which goes no
+        further."""
+        if not facts.card:
+            return facts
+        return msgspec.structs.replace(facts, card=mark(self._settings, "card", facts.card))
 
     async def create_refund(
         self,

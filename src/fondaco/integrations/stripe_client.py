@@ -20,6 +20,7 @@ class StripeCalls:
 
     def __init__(self, settings: Settings, *, retries: int = RETRIES) -> None:
         self._retries = retries
+        self._settings = settings
         self._key = settings.stripe_secret_key.get_secret_value()
         self._base = settings.stripe_api_base
         self._secrets = settings.webhook_secrets

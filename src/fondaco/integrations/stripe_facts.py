@@ -73,7 +73,8 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     failure: str = ""
     fee: Fee | None = None
     card: str = ""
-    """The provider's mark of the card that paid: the same for the same card; '' when it was none."""
+    """A mark of the card that paid: the same for the same card; '' when it was none. The provider's own
+    fingerprint as parsed; what the gateway answers has our keyed mark of it instead."""
 
     @property
     def paid(self) -> bool:

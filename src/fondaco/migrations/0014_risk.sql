@@ -92,7 +92,7 @@ CREATE TABLE risk.card (
   first_at timestamptz NOT NULL,
   PRIMARY KEY (user_id, mark)
 );
-CREATE INDEX card_mark ON risk.card (mark);
+CREATE INDEX card_mark ON risk.card (mark, first_at DESC, user_id);
 
 -- What each tier forbids; the same as ENFORCEMENT in the code.
 CREATE TABLE risk.enforcement (

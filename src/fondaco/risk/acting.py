@@ -11,12 +11,13 @@ from fondaco.core.db import Connection, Database
 from fondaco.core.ids import parse_uuid
 from fondaco.core.problem import Conflict, Invalid, NotFound
 from fondaco.core.viewer import Viewer
-from fondaco.risk.actions import day_of, facts_of, hold, move, side_of, signal
+from fondaco.risk.actions import day_of, facts_of, hold, move, side_of
 from fondaco.risk.model import RISK_TIER, Block, NeedsTwo
 from fondaco.risk.rules import CURRENT, Tier, judge
+from fondaco.risk.ties import mark_tied_to
 from fondaco.risk.words import TIER_WORDS
 
-KINDS = ("domain", "card")
+KINDS = ("domain", "card", "disposable", "genuine")
 
 
 async def known(conn: Connection, party: str) -> str:
@@ -104,8 +105,7 @@ async def ban_approved(conn: Connection, payload: dict[str, Any], request: appro
     """A ban two people agreed upon. Nothing of what is owed is touched."""
     note, party = payload["because"], payload["party"]
     await decide_by_hand(conn, party, Tier.BANNED, actor=request.actor, note=note, two=True)
-    if side_of(party) == "user":
-        await _mark_shared(conn, UUID(party.partition(":")[2]))
+    await mark_tied_to(conn, party)
 
 
 @approvals.verb("risk.unban", permission="console.risk_ban", words=_unban_words)
@@ -125,17 +125,6 @@ async def unban_approved(conn: Connection, payload: dict[str, Any], request: app
         await audit.record(conn, "risk.appeal_decided", party, request.actor, data)
 
 
-async def _mark_shared(conn: Connection, banned: UUID) -> None:
-    """Accounts that paid with a card of the banned one."""
-    rows = await conn.fetch(
-        """SELECT DISTINCT o.user_id FROM risk.card c JOIN risk.card o ON o.mark = c.mark
-           WHERE c.user_id = $1 AND o.user_id <> $1""",
-        banned,
-    )
-    for row in rows:
-        await signal(conn, f"user:{row['user_id']}", "ring.banned", f"user:{banned}")
-
-
 async def blocks(db: Database, viewer: Viewer) -> list[Block]:
     """What is blocked, newest first; what has run out is among it until somebody takes it out."""
     rows = await db.fetch(
@@ -149,17 +138,18 @@ async def blocks(db: Database, viewer: Viewer) -> list[Block]:
 async def block(
     db: Database, viewer: Viewer, *, kind: str, value: str, reason: str, days: int | None = None
 ) -> None:
-    """Block a mail domain (nobody signs up with it) or a card by its mark (its payer is restricted)
-    for so many days, or until it is taken out. Again changes reason and expiry. Raises Invalid."""
-    clean = value.strip().lower().lstrip("@.") if kind == "domain" else value.strip()
+    """Block a mail domain (nobody signs up with it) or a card by its mark (its payer is restricted), or say
+    that a mail domain is a throw-away one ('disposable') or is none ('genuine'): for so many days, or until
+    it is taken out. Again changes reason and expiry. Raises Invalid."""
+    clean = value.strip() if kind == "card" else value.strip().lower().lstrip("@.")
     faults: dict[str, str] = {}
     if kind not in KINDS:
-        faults["kind"] = "Choose domain or card."
+        faults["kind"] = "Choose what it is."
     if (
         not 2 < len(clean) <= 200
         or not clean.isascii()
         or " " in clean
-        or (kind == "domain" and "." not in clean)
+        or (kind != "card" and "." not in clean)
     ):
         faults["value"] = "Write a domain such as example.com, or a card's mark."
     elif not all(c.isalnum() or c in ".-_" for c in clean):

@@ -22,8 +22,9 @@ async def signal(
     """Record a fact about 'user:<id>' or 'seller:<id>' in the caller's transaction; False when it is known.
     The tier follows within seconds."""
     made = await conn.fetchval(
-        """INSERT INTO risk.signal (party, kind, ref, data) VALUES ($1, $2, $3, $4)
-           ON CONFLICT (party, kind, ref) DO NOTHING RETURNING id""",
+        """WITH made AS (INSERT INTO risk.signal (party, kind, ref, data) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (party, kind, ref) DO NOTHING RETURNING id, party)
+           INSERT INTO risk.unread (signal_id, party) SELECT id, party FROM made RETURNING signal_id""",
         party,
         kind,
         ref,
@@ -46,6 +47,8 @@ async def look(conn: Connection, party: str) -> Tier:
     """
     rules = CURRENT[side_of(party)]
     row = await hold(conn, party)
+    # First: what is committed between the two is read, and stays to be looked at once more.
+    await conn.execute("DELETE FROM risk.unread WHERE party = $1", party)
     facts = await facts_of(conn, party)
     before, moment = Tier(row["tier"]), now()
     after, verdict = decide(rules, facts, before, day_of(row["since"]), day_of(moment))
@@ -189,12 +192,11 @@ async def _write(
 
 
 async def look_at_new(db: Database, limit: int = 200) -> int:
-    """Decide about parties with signals newer than the last look at them; returns how many."""
+    """Decide about parties with signals nobody has decided about; returns how many."""
     rows = await db.fetch(
         SYSTEM,
-        """SELECT DISTINCT g.party FROM risk.signal g LEFT JOIN risk.standing s ON s.party = g.party
-           WHERE g.id > (SELECT coalesce(max(id), 0) - 100000 FROM risk.signal)
-             AND (s.party IS NULL OR g.at > s.looked_at) LIMIT $1""",
+        """SELECT DISTINCT party FROM (SELECT party FROM risk.unread ORDER BY signal_id LIMIT $1) AS oldest
+           ORDER BY party""",
         limit,
     )
     for row in rows:

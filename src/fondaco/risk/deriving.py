@@ -2,16 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from functools import cache
-from importlib.resources import files
-from typing import Any
 from uuid import UUID
+
+from disposable_email_domains import blocklist
 
 from fondaco.audit import AuditEvent
 from fondaco.core.db import Connection
 from fondaco.core.ids import parse_uuid
 from fondaco.risk.acting import is_blocked
 from fondaco.risk.actions import signal
+from fondaco.risk.ties import bought, tie
 
 CARDS_A_DAY = 3
 REFUSED_AN_HOUR = 5
@@ -19,16 +19,22 @@ CARD_SHARED_BY = 3
 """So many accounts on one card are a ring."""
 
 
-@cache
-def disposable() -> frozenset[str]:
-    """Domains of throw-away mail addresses."""
-    return frozenset(files("fondaco.risk").joinpath("disposable.txt").read_text("utf-8").split())
-
-
-def is_disposable(email: str) -> bool:
-    """Whether an address is at a throw-away domain, or below one."""
+async def throw_away(conn: Connection, email: str) -> str | None:
+    """The throw-away mail domain an address is at, or below; None when it is at none. What people said of a
+    domain comes before the list, and of two domains the nearer one."""
     parts = email.lower().partition("@")[2].split(".")
-    return any(".".join(parts[i:]) in disposable() for i in range(len(parts)))
+    domains = [".".join(parts[i:]) for i in range(len(parts))]
+    rows = await conn.fetch(
+        """SELECT kind, value FROM risk.blocked WHERE kind IN ('disposable', 'genuine') AND value = ANY ($1)
+           AND (until IS NULL OR until > now()) ORDER BY kind""",
+        domains,
+    )
+    said: dict[str, str] = {row["value"]: row["kind"] for row in rows}
+    for domain in domains:
+        kind = said.get(domain) or ("disposable" if domain in blocklist else "")
+        if kind:
+            return domain if kind == "disposable" else None
+    return None
 
 
 async def derive(conn: Connection, events: list[AuditEvent]) -> None:
@@ -41,15 +47,18 @@ async def derive(conn: Connection, events: list[AuditEvent]) -> None:
 async def _signed_up(conn: Connection, event: AuditEvent) -> None:
     user_id = parse_uuid(event.ref.partition(":")[2])
     email = await conn.fetchval("SELECT email FROM identity.users WHERE id = $1", user_id)
-    if email and is_disposable(email):
-        domain = email.partition("@")[2]
+    domain = await throw_away(conn, email) if email else None
+    if domain:
         await signal(conn, event.ref, "address.disposable", "address", {"domain": domain})
 
 
 async def _bad_code(conn: Connection, event: AuditEvent) -> None:
+    """A key that did not work; late when the money went back because nobody answered in time."""
     if event.data.get("outcome") in ("replaced", "refunded"):
         party, ref = f"seller:{event.data['seller_id']}", f"report:{event.data['report_id']}"
         await signal(conn, party, "code.bad", ref, {"outcome": event.data["outcome"]})
+        if event.actor == "system":
+            await signal(conn, party, "delivery.late", ref)
 
 
 async def _imported(conn: Connection, event: AuditEvent) -> None:
@@ -79,12 +88,7 @@ async def _paid(conn: Connection, event: AuditEvent) -> None:
     if not mark:
         return
     party = f"user:{user_id}"
-    await conn.execute(
-        "INSERT INTO risk.card (user_id, mark, first_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        user_id,
-        mark,
-        event.at,
-    )
+    tied = await tie(conn, "card", user_id, mark, event.at)
     if await is_blocked(conn, "card", mark):
         await signal(conn, party, "card.blocked", f"card:{mark}")
     count = await conn.fetchval(
@@ -95,40 +99,22 @@ async def _paid(conn: Connection, event: AuditEvent) -> None:
     )
     if count > CARDS_A_DAY:
         await signal(conn, party, "velocity.cards", f"cards:{event.at:%Y-%m-%d}", {"cards": count})
-    others = await conn.fetch(
-        """SELECT c.user_id, s.tier = 'BANNED' AS banned FROM risk.card c
-           LEFT JOIN risk.standing s ON s.user_id = c.user_id
-           WHERE c.mark = $1 AND c.user_id <> $2 ORDER BY c.user_id LIMIT 50""",
-        mark,
-        user_id,
-    )
-    for row in others:
-        if row["banned"]:
-            await signal(conn, party, "ring.banned", f"user:{row['user_id']}")
-    if len(others) + 1 >= CARD_SHARED_BY:
-        for one in (user_id, *(r["user_id"] for r in others)):
-            await signal(conn, f"user:{one}", "ring.card", f"card:{mark}", {"accounts": len(others) + 1})
+    if tied.accounts >= CARD_SHARED_BY:
+        told = tied.others if tied.new and tied.accounts == CARD_SHARED_BY else []
+        for one in (user_id, *told):
+            await signal(conn, f"user:{one}", "ring.card", f"card:{mark}", {"accounts": tied.accounts})
+
+
+async def _device(conn: Connection, event: AuditEvent) -> None:
+    """A browser somebody used."""
+    user_id = parse_uuid(event.ref.partition(":")[2])
+    if user_id:
+        await tie(conn, "device", user_id, event.data["device"], event.at)
 
 
 async def _bought(conn: Connection, event: AuditEvent) -> None:
-    """Somebody who bought shares a card, or device and network, with a member of the store."""
-    buyer, seller = UUID(event.data["buyer_id"]), UUID(event.data["seller_id"])
-    shared: Any = await conn.fetchval(
-        """SELECT m.user_id FROM identity.membership m WHERE m.seller_id = $2 AND m.user_id <> $1 AND (
-             EXISTS (SELECT 1 FROM risk.card a JOIN risk.card b ON b.mark = a.mark
-                     WHERE a.user_id = $1 AND b.user_id = m.user_id)
-             OR EXISTS (SELECT 1 FROM identity.sessions a JOIN identity.sessions b ON b.ip = a.ip
-                        AND b.user_agent = a.user_agent AND a.user_agent <> ''
-                        WHERE a.user_id = $1 AND b.user_id = m.user_id
-                          AND a.ip NOT IN ('', '127.0.0.1', '::1')))
-           ORDER BY m.user_id LIMIT 1""",
-        buyer,
-        seller,
-    )
-    if shared:
-        data = {"member": str(shared)}
-        await signal(conn, f"user:{buyer}", "ring.self_purchase", f"seller:{seller}", data)
-        await signal(conn, f"seller:{seller}", "ring.self_purchase", f"user:{buyer}", data)
+    """Somebody bought: perhaps from a store of their own."""
+    await bought(conn, UUID(event.data["buyer_id"]), UUID(event.data["seller_id"]))
 
 
 _RULES: dict[str, Callable[[Connection, AuditEvent], Awaitable[None]]] = {
@@ -138,4 +124,5 @@ _RULES: dict[str, Callable[[Connection, AuditEvent], Awaitable[None]]] = {
     "funding.failed": _refused,
     "funding.succeeded": _paid,
     "order.delivered": _bought,
+    "device.seen": _device,
 }

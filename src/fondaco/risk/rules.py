@@ -131,7 +131,7 @@ SELLER_1 = Rules(
         "code.bad": Rule(8, 90, "A key did not work and was replaced or refunded"),
         "code.duplicate": Rule(25, 180, "A key was handed in that had been handed in before"),
         "case.lost": Rule(12, 120, "A case was decided for the buyer"),
-        "delivery.late": Rule(3, 60, "A delivery was late"),
+        "delivery.late": Rule(3, 60, "A bad key was not replaced in time"),
         "case.silent": Rule(6, 60, "A case was not answered in time"),
         "rate.cases": Rule(20, 30, "More than 2 % of at least 50 lines of a month ended in a case"),
         "ring.self_purchase": Rule(20, 180, "Somebody of the store bought from it"),

@@ -67,16 +67,19 @@ CREATE TABLE risk.appeal (
   decided_by  uuid REFERENCES identity.users,
   made_at     timestamptz NOT NULL DEFAULT now(),
   decided_at  timestamptz,
+  due_at      timestamptz NOT NULL DEFAULT now() + interval '5 days', -- until then it should be answered
   CHECK ((state = 'OPEN') = (decided_at IS NULL))
 );
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON risk.appeal
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('risk_appeal', 'state');
 CREATE UNIQUE INDEX appeal_one ON risk.appeal (party) WHERE state = 'OPEN';
 CREATE INDEX appeal_newest ON risk.appeal (made_at DESC, id DESC);
+CREATE INDEX appeal_due ON risk.appeal (due_at, id) WHERE state = 'OPEN';
 
--- Addresses and cards nobody may use, until when and why.
+-- Addresses and cards nobody may use, until when and why; and mail domains that are, or are not, throw-away
+-- ones whatever the list says.
 CREATE TABLE risk.blocked (
-  kind     text NOT NULL CHECK (kind IN ('domain', 'card')),
+  kind     text NOT NULL CHECK (kind IN ('domain', 'card', 'disposable', 'genuine')),
   value    text NOT NULL,
   reason   text NOT NULL,
   until    timestamptz,
@@ -92,7 +95,55 @@ CREATE TABLE risk.card (
   first_at timestamptz NOT NULL,
   PRIMARY KEY (user_id, mark)
 );
-CREATE INDEX card_mark ON risk.card (mark);
+CREATE INDEX card_mark ON risk.card (mark, first_at DESC, user_id);
+
+-- Signals nobody has decided about yet.
+CREATE TABLE risk.unread (
+  signal_id bigint PRIMARY KEY REFERENCES risk.signal,
+  party     text NOT NULL
+);
+CREATE INDEX unread_party ON risk.unread (party);
+
+-- Which browsers somebody signed in or went to the checkout with, by the keyed hash of a cookie.
+CREATE TABLE risk.device (
+  user_id  uuid NOT NULL REFERENCES identity.users,
+  mark     text NOT NULL,
+  first_at timestamptz NOT NULL,
+  last_at  timestamptz NOT NULL,
+  PRIMARY KEY (user_id, mark)
+);
+CREATE INDEX device_mark ON risk.device (mark, first_at DESC, user_id);
+CREATE INDEX device_last ON risk.device (last_at);
+
+-- What ties accounts together.
+CREATE VIEW risk.tie WITH (security_invoker = true) AS
+  SELECT user_id, 'card' AS kind, mark, first_at FROM risk.card
+  UNION ALL SELECT user_id, 'device', mark, first_at FROM risk.device;
+
+-- Cards and browsers of more than one account, counted whenever one joins or leaves.
+CREATE TABLE risk.shared (
+  kind     text NOT NULL CHECK (kind IN ('card', 'device')),
+  mark     text NOT NULL,
+  accounts int NOT NULL CHECK (accounts > 1),
+  first_at timestamptz NOT NULL,
+  last_at  timestamptz NOT NULL,                       -- when the newest account joined
+  PRIMARY KEY (kind, mark)
+);
+CREATE INDEX shared_newest ON risk.shared (last_at DESC, kind DESC, mark DESC);
+
+-- What is said in an appeal after it was made, until it is decided.
+CREATE TABLE risk.appeal_word (
+  id        uuid PRIMARY KEY,
+  appeal_id uuid NOT NULL REFERENCES risk.appeal,
+  by_staff  boolean NOT NULL,
+  said_by   uuid NOT NULL REFERENCES identity.users,
+  text      text NOT NULL CHECK (length(text) BETWEEN 1 AND 5000),
+  at        timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX appeal_word_appeal ON risk.appeal_word (appeal_id, id);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON risk.appeal_word
+  FOR EACH STATEMENT EXECUTE FUNCTION core.deny();
+ALTER TABLE risk.appeal_word ENABLE ALWAYS TRIGGER append_only;
 
 -- What each tier forbids; the same as ENFORCEMENT in the code.
 CREATE TABLE risk.enforcement (
@@ -157,3 +208,11 @@ SELECT core.wall('risk.standing', 'user_id', 'seller_id');
 SELECT core.wall('risk.appeal', 'made_by', '');
 SELECT core.wall('risk.blocked', '', '');
 SELECT core.wall('risk.card', '', '');
+GRANT SELECT, INSERT ON risk.appeal_word TO fondaco_app;
+GRANT SELECT ON risk.tie TO fondaco_app;
+GRANT SELECT, INSERT, DELETE ON risk.unread TO fondaco_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON risk.device, risk.shared TO fondaco_app;
+SELECT core.wall('risk.unread', '', '');
+SELECT core.wall('risk.device', '', '');
+SELECT core.wall('risk.shared', '', '');
+SELECT core.wall('risk.appeal_word', '', '');

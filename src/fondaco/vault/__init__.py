@@ -5,7 +5,8 @@ wrapped by a key-encryption key that only the configuration knows. What is seale
 for another. `Vault.rotate` re-wraps the data keys while everything goes on.
 """
 
+from fondaco.vault.marks import is_mark, mark
 from fondaco.vault.model import DataKey, Secret, VaultKeyMissing, VaultSealBroken
 from fondaco.vault.sealing import Vault
 
-__all__ = ["DataKey", "Secret", "Vault", "VaultKeyMissing", "VaultSealBroken"]
+__all__ = ["DataKey", "Secret", "Vault", "VaultKeyMissing", "VaultSealBroken", "is_mark", "mark"]
