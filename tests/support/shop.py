@@ -209,7 +209,7 @@ async def whole(db: Database) -> None:
              WHERE coalesce(b.amount, 0) <>
                CASE WHEN l.escrow_state IN ('HELD', 'FROZEN') THEN l.total - l.refunded ELSE 0 END
            UNION ALL SELECT 'journal of line', l.id::text FROM orders.order_line l
-             LEFT JOIN ledger.journal j ON j.idem = 'buy:' || l.id
+             LEFT JOIN ledger.journal j ON j.idem IN ('buy:' || l.id, 'credit:' || l.id)
              WHERE (j.id IS NOT NULL) <> (l.delivery_state IN ('DELIVERED', 'REFUNDED'))
            UNION ALL SELECT 'total of order', o.id::text FROM orders.orders o
              JOIN orders.order_line l ON l.order_id = o.id GROUP BY o.id HAVING sum(l.total) <> o.total

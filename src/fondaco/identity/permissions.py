@@ -84,6 +84,8 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "console.reconcile_run": _staff("ops", "finance", "admin"),
     "console.resolve_break": _staff("finance", "admin"),  # explain, book, settle what is in suspense
     "console.commission": _staff("finance", "admin"),
+    "console.credit": _staff("ops", "finance", "admin", "auditor"),  # who owes what
+    "console.credit_policy": _staff("finance", "admin"),  # how much credit is given, to whom
 }
 
 ROLES: tuple[str, ...] = (

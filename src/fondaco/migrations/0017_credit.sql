@@ -218,7 +218,7 @@ BEGIN
     SELECT v.group_id, buyer, t.id, 'OWED', cost, money, now() + make_interval(days => t.days_to_pay)
     FROM policy t WHERE t.currency = money AND t.ended_at IS NULL;
   PERFORM shift(buyer, money, cost);
-  PERFORM audit.record('credit.taken', 'credit:' || v.group_id, p->>'actor', jsonb_build_object('group_id', v.group_id,
+  PERFORM audit.record('credit.taken', 'group:' || v.group_id, p->>'actor', jsonb_build_object('group_id', v.group_id,
     'buyer_id', buyer, 'amount', cost, 'currency', money));
   PERFORM orders.hand_over(ARRAY[v.group_id], ARRAY[p->>'actor'], 'instant_credit', coalesce((p->>'from_cart')::boolean, false));
   PERFORM settle(buyer, money, 'system');
@@ -249,9 +249,9 @@ BEGIN
     UPDATE credit t SET paid = t.paid + part, state = CASE WHEN part = c.owed THEN 'PAID' ELSE t.state END,
         ended_at = CASE WHEN part = c.owed THEN now() END WHERE t.group_id = c.group_id;
     PERFORM shift(p_user, p_currency, -part);
-    PERFORM audit.record('credit.paid', 'credit:' || c.group_id, p_actor, jsonb_build_object('group_id', c.group_id,
+    PERFORM audit.record('credit.paid', 'group:' || c.group_id, p_actor, jsonb_build_object('group_id', c.group_id,
       'buyer_id', p_user, 'amount', part, 'left', c.owed - part, 'currency', p_currency));
-    PERFORM ledger.post('credit_paid', 'creditpaid:' || c.group_id || ':' || c.paid, 'credit:' || c.group_id, p_actor,
+    PERFORM ledger.post('credit_paid', 'creditpaid:' || c.group_id || ':' || c.paid, 'group:' || c.group_id, p_actor,
       ARRAY[ledger.open_account('wallet', 'user:' || p_user, p_currency),
             ledger.open_account('credit_out', 'user:' || p_user, p_currency)], ARRAY[part, -part]);
     done := done + part;
@@ -284,7 +284,7 @@ BEGIN
           state = CASE WHEN part < c.owed THEN t.state WHEN t.written_off > 0 THEN 'WRITTEN_OFF' ELSE 'PAID' END,
           ended_at = CASE WHEN part = c.owed THEN now() END WHERE t.group_id = c.group_id;
       PERFORM shift(p_user, p_currency, -part);
-      PERFORM audit.record('credit.refunded', 'credit:' || c.group_id, 'system', jsonb_build_object('group_id', c.group_id,
+      PERFORM audit.record('credit.refunded', 'group:' || c.group_id, 'system', jsonb_build_object('group_id', c.group_id,
         'buyer_id', p_user, 'amount', part, 'left', c.owed - part, 'currency', p_currency));
       credit := credit + part;
     END IF;
@@ -337,9 +337,9 @@ BEGIN
   PERFORM shift(c.user_id, c.currency, -c.owed);
   UPDATE buyer b SET lost = b.lost + c.owed, blocked_at = coalesce(b.blocked_at, now())
     WHERE b.user_id = c.user_id AND b.currency = c.currency;
-  PERFORM audit.record('credit.written_off', 'credit:' || p_group, p_actor, jsonb_build_object('group_id', p_group,
+  PERFORM audit.record('credit.written_off', 'group:' || p_group, p_actor, jsonb_build_object('group_id', p_group,
     'buyer_id', c.user_id, 'amount', c.owed, 'currency', c.currency, 'taken_back', taken));
-  PERFORM ledger.post('credit_loss', 'creditloss:' || p_group, 'credit:' || p_group, p_actor,
+  PERFORM ledger.post('credit_loss', 'creditloss:' || p_group, 'group:' || p_group, p_actor,
     ARRAY[ledger.open_account('bad_debt', 'platform', c.currency),
           ledger.open_account('credit_out', 'user:' || c.user_id, c.currency)], ARRAY[c.owed, -c.owed]);
   RETURN c.owed;

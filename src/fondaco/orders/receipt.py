@@ -16,7 +16,7 @@ from fondaco.orders.reads import Order, OrderGroup, group_in_scope
 if TYPE_CHECKING:
     from reportlab.pdfgen.canvas import Canvas
 
-_PAID_WITH = {"wallet": "Wallet", "card": "Card"}
+_PAID_WITH = {"wallet": "Wallet", "card": "Card", "instant_credit": "On credit"}
 
 
 async def order_receipt(
