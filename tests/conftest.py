@@ -126,9 +126,7 @@ def _combiner() -> type:
 @pytest.fixture
 async def client(settings: Settings, parts: Parts) -> AsyncIterator[httpx.AsyncClient]:
     """The application in this process, without a socket."""
-    from fondaco.app import create_app
+    from tests.support.app import calling
 
-    app = create_app(settings, parts)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=("127.0.0.1", 4000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as found:
+    async with calling(settings, parts) as found:
         yield found

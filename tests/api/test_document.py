@@ -11,6 +11,7 @@ from fondaco.core.migrate import newest
 from fondaco.core.web import Parts
 from fondaco.identity.permissions import PERMISSIONS
 from fondaco.settings import Settings
+from tests.support.app import calling
 
 
 @pytest.fixture
@@ -98,11 +99,8 @@ async def test_metrics_are_for_this_machine_and_trusted_proxies(
     assert 'fondaco_requests_total{method="GET",route="/metrics",status="200"}' in again
     forwarded = await client.get("/metrics", headers={"x-forwarded-for": "203.0.113.9"})
     assert forwarded.status_code == 404
-    from fondaco.app import create_app
 
-    app = create_app(settings, parts)
-    far = httpx.ASGITransport(app=app, client=("203.0.113.9", 4000))
-    async with httpx.AsyncClient(transport=far, base_url="http://127.0.0.1:8000") as stranger:
+    async with calling(settings, parts, address="203.0.113.9") as stranger:
         assert (await stranger.get("/metrics")).status_code == 404
 
 

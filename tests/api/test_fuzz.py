@@ -24,6 +24,7 @@ from fondaco.api.document import document
 from fondaco.app import build_parts, create_app
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.viewer import Viewer
+from fondaco.core.web import Parts
 from fondaco.embedded import Endpoints
 from fondaco.identity.permissions import PERMISSIONS
 from fondaco.orders.combiner import Combiner
@@ -31,6 +32,7 @@ from fondaco.orders.model import Wish
 from fondaco.settings import Settings
 from fondaco.vault import Vault
 from tests.conftest import make_settings
+from tests.support.app import application
 from tests.support.goods import add_keys, make_listing
 from tests.support.money import give_money
 from tests.support.people import make_seller, make_user, sign_in
@@ -51,7 +53,8 @@ def operation_names() -> list[str]:
     from types import SimpleNamespace
 
     nowhere: Any = SimpleNamespace(app_dsn="postgresql://nobody@127.0.0.1:1/nothing")
-    found = document(create_app(make_settings(nowhere)))
+    with application(make_settings(nowhere), Parts()) as app:
+        found = document(app)
     return [f"{method.upper()} {path}" for path, item in found["paths"].items() for method in item]
 
 

@@ -8,10 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-import httpx
-
 from fondaco import audit, delivery, inbox, payouts, wallets
-from fondaco.app import all_routes, build_parts, create_app
+from fondaco.app import build_parts
 from fondaco.core import failpoints
 from fondaco.core.db import Database
 from fondaco.core.viewer import Viewer
@@ -23,16 +21,16 @@ from fondaco.orders import jobs as order_jobs
 from fondaco.settings import Settings
 from fondaco.vault import Vault
 from fondaco.worker import collect, run
+from tests.support.app import calling, prepare
 
 Step = Callable[[Parts, dict[str, Any]], Awaitable[Any]]
-all_routes(), collect()  # loaded once, in the server that forks every step's process
+prepare(), collect()  # once, in the server that forks every step's process
 
 
 async def api_post(parts: Parts, given: dict[str, Any]) -> tuple[int, Any]:
     """A POST to the application, with a key."""
     settings = parts.get(Settings)
-    transport = httpx.ASGITransport(app=create_app(settings, parts), raise_app_exceptions=False)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url=settings.base_url) as client:
+    async with calling(settings, parts) as client:
         headers = {"Authorization": f"Bearer {given['token']}", "Idempotency-Key": given["key"]}
         answer = await client.post(given["path"], json=given.get("content"), headers=headers)
     return answer.status_code, answer.json()

@@ -14,7 +14,7 @@ import pytest
 from litestar import Litestar
 from pydantic import SecretStr
 
-from fondaco.app import build_parts, create_app
+from fondaco.app import build_parts
 from fondaco.bench.market import Market
 from fondaco.core.db import SYSTEM, Connection, Database, trouble
 from fondaco.core.problem import NoRoom, Unavailable
@@ -29,6 +29,7 @@ from fondaco.vault import Vault
 from tests.conftest import key as new_key
 from tests.proofs.marketplace import World
 from tests.proofs.test_budgets import ACTS, PLACES
+from tests.support.app import application, calling
 from tests.support.bouncer import direct_dsn
 from tests.support.goods import add_keys, make_listing, some_keys
 from tests.support.money import give_money, make_buyer
@@ -146,10 +147,10 @@ async def people(settings: Settings, parts: Parts, db: Database, owner: asyncpg.
 async def shop(settings: Settings, failing: Failing) -> AsyncIterator[tuple[Litestar, httpx.AsyncClient]]:
     parts = build_parts(settings)
     parts._parts |= {Database: failing, Combiner: Combiner(failing)}  # it is no Database by name
-    app = create_app(settings, parts)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=settings.base_url) as client:
-        yield app, client
+    with application(settings, parts) as app:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url=settings.base_url) as client:
+            yield app, client
 
 
 class Caller:
@@ -270,8 +271,7 @@ async def test_a_process_that_lacks_the_vaults_key_says_so_and_to_ask_again(
     other = settings.model_copy(update={"vault_keys": SecretStr(f"k2:{new_key()}")})
     parts = build_parts(other)
     parts.add(db)
-    transport = httpx.ASGITransport(app=create_app(other, parts), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=other.base_url) as client:
+    async with calling(other, parts) as client:
         token, entitlement, _ = code
         headers = {"Authorization": f"Bearer {token}"}
         answer = await client.post(f"/api/v1/library/{entitlement}/reveal", headers=headers)

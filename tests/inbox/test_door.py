@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from fondaco import inbox
-from fondaco.app import build_parts, create_app
+from fondaco.app import build_parts
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Database
 from fondaco.embedded import Endpoints
@@ -22,6 +22,7 @@ from fondaco.inbox.model import CHANNEL
 from fondaco.integrations.stripe import MAX_BODY, StripeGateway
 from fondaco.settings import Settings
 from tests.conftest import make_settings
+from tests.support.app import calling
 from tests.support.bouncer import database
 from tests.support.money import Till, journals, make_buyer, signature
 
@@ -47,8 +48,7 @@ async def instance(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     parts = build_parts(settings)
     db = await parts.get(Database).open()
     try:
-        transport = httpx.ASGITransport(app=create_app(settings, parts), raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url=settings.base_url) as found:
+        async with calling(settings, parts) as found:
             yield found
     finally:
         await db.close()
@@ -240,11 +240,10 @@ async def test_a_database_that_has_no_time_asks_for_another_try(
     parts = build_parts(settings)
     busy = await database(endpoints, size=1, timeout_s=0.2).open()
     parts.add(busy)
-    transport = httpx.ASGITransport(app=create_app(settings, parts), raise_app_exceptions=False)
     body = json.dumps(an_event()).encode()
     headers = {"Stripe-Signature": signature(body, settings.webhook_secrets[0])}
     try:
-        async with httpx.AsyncClient(transport=transport, base_url=settings.base_url) as client:
+        async with calling(settings, parts) as client:
             async with busy.connection():
                 answer = await client.post(PATH, content=body, headers=headers)
             assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")

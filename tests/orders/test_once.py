@@ -18,6 +18,7 @@ from fondaco.embedded import Endpoints
 from fondaco.orders.combiner import Combiner
 from fondaco.settings import Settings
 from tests.orders.test_statements import Counting, counting
+from tests.support.app import calling
 from tests.support.money import give_money
 from tests.support.people import bearer, make_user
 from tests.support.shop import Shop, make_shop, place, whole
@@ -150,13 +151,12 @@ async def counted(endpoints: Endpoints, db: Database) -> AsyncIterator[Counting]
 @pytest.fixture
 async def watched(settings: Settings, counted: Counting) -> AsyncIterator[httpx.AsyncClient]:
     """The application over a database that writes down what it is sent."""
-    from fondaco.app import build_parts, create_app
+    from fondaco.app import build_parts
 
     parts = build_parts(settings)
     parts.add(Combiner(counted))
     parts._parts[Database] = counted  # under its own class's name
-    transport = httpx.ASGITransport(app=create_app(settings, parts), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+    async with calling(settings, parts) as client:
         yield client
 
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
-import httpx
 import pytest
 
-from fondaco.app import build_parts, create_app
+from fondaco.app import build_parts
 from fondaco.bench.market import Market
 from fondaco.catalog import counting as catalog_counting
 from fondaco.core import counting
@@ -25,6 +24,7 @@ from fondaco.identity.permissions import PERMISSIONS
 from fondaco.orders import Combiner
 from fondaco.settings import Settings
 from tests.proofs.marketplace import Counting, World
+from tests.support.app import application, calling
 from tests.support.bouncer import direct_dsn
 from tests.support.postgres import chosen
 
@@ -101,7 +101,9 @@ async def counted(endpoints: Endpoints, owner: asyncpg.Connection) -> AsyncItera
 
 def routes(settings: Settings, parts: Parts) -> Iterator[tuple[str, str]]:
     """(path, desk) of every GET route that reads something."""
-    for route in create_app(settings, parts).routes:
+    with application(settings, parts) as app:
+        found = app.routes
+    for route in found:
         for handler in getattr(route, "route_handlers", []):
             if "GET" in handler.http_methods and not WITHOUT.search(route.path):
                 roles = PERMISSIONS[str(handler.opt.get("permit"))]
@@ -132,8 +134,7 @@ async def measure(settings: Settings, db: Counting, world: World) -> tuple[dict[
     costs, faults = dict[str, Cost](), list[str]()
     parts = build_parts(settings)
     parts._parts |= {Database: db, Combiner: Combiner(db)}  # it is no Database by name
-    transport = httpx.ASGITransport(app=create_app(settings, parts), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=settings.base_url) as client:
+    async with calling(settings, parts) as client:
         for path, desk in sorted(routes(settings, parts)):
             token = world.tokens[desk]
             headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}

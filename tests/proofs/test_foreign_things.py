@@ -7,7 +7,6 @@ import httpx
 from litestar import Litestar
 
 from fondaco import cases
-from fondaco.app import create_app
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.web import Parts
 from fondaco.identity import create_api_key, save_view
@@ -15,6 +14,7 @@ from fondaco.integrations.blobs import Blobs
 from fondaco.settings import Settings
 from fondaco.vault import Vault
 from tests.proofs.test_permission_matrix import STREAMS
+from tests.support.app import application
 from tests.support.goods import add_keys, make_article, make_listing
 from tests.support.money import give_money
 from tests.support.papers import some_papers
@@ -131,12 +131,13 @@ def faceless(answer: httpx.Response, path: str) -> tuple[int, str]:
 async def test_foreign_is_as_if_it_were_not(
     settings: Settings, parts: Parts, db: Database, client: httpx.AsyncClient
 ) -> None:
-    app = create_app(settings, parts)
+    with application(settings, parts) as app:
+        routes = list(routes_with_ids(app))
     ids, owners = await things(db, parts, client)
     strangers = [await sign_in(db, await make_user(db)), await sign_in(db, await make_seller(db))]
     await client.get("/sign-in")
     faults, seen = list[str](), set[str]()
-    for method, pattern in routes_with_ids(app):
+    for method, pattern in routes:
         name = re.search(r"\{(\w+):uuid\}", pattern)
         assert name, pattern
         fill = re.sub(r"\{act:str\}", "pause", pattern)

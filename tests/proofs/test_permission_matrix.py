@@ -8,11 +8,11 @@ import httpx
 import pytest
 from litestar import Litestar
 
-from fondaco.app import create_app
 from fondaco.core.db import Database
 from fondaco.core.web import Parts
 from fondaco.identity.permissions import PERMISSIONS, ROLES
 from fondaco.settings import Settings
+from tests.support.app import application
 from tests.support.people import make_api_key, make_member, make_seller, make_user, sign_in
 
 NOWHERE = str(uuid.UUID(int=0x0190_0000_0000_7000_8000_0000_0000_0001))
@@ -77,12 +77,13 @@ ASKS_THE_PROVIDER = ("/api/v1/seller/payout-account/link",)  # which is away her
 async def test_everybody_everywhere(
     settings: Settings, parts: Parts, db: Database, client: httpx.AsyncClient
 ) -> None:
-    app = create_app(settings, parts)
+    with application(settings, parts) as app:
+        routes = list(routes_of(app))
     tokens = await credentials(db, parts)
     await client.get("/sign-in")
     faults: list[str] = []
     count = 0
-    for method, path, permission in routes_of(app):
+    for method, path, permission in routes:
         roles = PERMISSIONS[permission]
         for role, token in tokens.items():
             if role == "api_key" and not path.startswith("/api/"):

@@ -3,11 +3,11 @@
 import httpx
 import pytest
 
-from fondaco.app import create_app
 from fondaco.core.db import Database
 from fondaco.core.web import Parts
 from fondaco.settings import Settings
 from tests.proofs.test_permission_matrix import ask, credentials, routes_of
+from tests.support.app import application
 
 FOR_EVERYBODY = ("public.see",)
 
@@ -19,7 +19,9 @@ async def test_private_answers_are_kept_by_no_cache(
     tokens = await credentials(db, parts)
     faults: list[str] = []
     seen = 0
-    for method, path, permission in routes_of(create_app(settings, parts)):
+    with application(settings, parts) as app:
+        routes = list(routes_of(app))
+    for method, path, permission in routes:
         if method != "GET" or permission in FOR_EVERYBODY:
             continue
         for role in ("anonymous", "customer", "seller.owner", "staff.admin"):

@@ -6,9 +6,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from fondaco.app import build_parts, create_app
+from fondaco.app import build_parts
 from fondaco.core.db import Database
 from fondaco.core.viewer import Viewer
+from tests.support.app import calling
 from tests.support.money import Till, give_money, make_buyer
 from tests.support.people import bearer
 
@@ -17,8 +18,7 @@ from tests.support.people import bearer
 async def api(till: Till) -> AsyncIterator[httpx.AsyncClient]:
     parts = build_parts(till.settings)
     parts.add(till.db)
-    transport = httpx.ASGITransport(app=create_app(till.settings, parts), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=till.settings.base_url) as client:
+    async with calling(till.settings, parts) as client:
         yield client
 
 

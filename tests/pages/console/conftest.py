@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from fondaco.app import build_parts, create_app
+from fondaco.app import build_parts
 from fondaco.core.web import Parts
 from fondaco.orders import Combiner
 from tests.pages.account.conftest import Doors
+from tests.support.app import calling
 from tests.support.money import Till
 from tests.support.people import make_user
 from tests.wallets.conftest import running, till
@@ -47,7 +48,5 @@ class Desk(Doors):
 
 @pytest.fixture
 async def desk(till: Till, site: Parts) -> AsyncIterator[Desk]:
-    app = create_app(till.settings, site)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=("127.0.0.1", 4000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+    async with calling(till.settings, site) as client:
         yield Desk(client, till.db)

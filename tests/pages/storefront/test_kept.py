@@ -4,13 +4,12 @@ in them."""
 import re
 import zlib
 from collections.abc import AsyncIterator
-from typing import Any, cast
 
 import httpx
 import pytest
 
 from fondaco import catalog, inventory, sellers
-from fondaco.app import build_parts, create_app
+from fondaco.app import build_parts
 from fondaco.catalog import Kept, OwnListing
 from fondaco.core.db import Database
 from fondaco.core.viewer import Viewer
@@ -22,6 +21,7 @@ from fondaco.settings import Settings
 from fondaco.vault import Vault
 from tests.orders.test_statements import Counting, counting
 from tests.pages.account.browser import text_of
+from tests.support.app import calling
 from tests.support.goods import add_keys, make_article, make_listing
 from tests.support.money import give_money
 from tests.support.people import make_seller, make_user, sign_in
@@ -38,14 +38,6 @@ def pages(listing: OwnListing, store: str) -> list[str]:
     ]
 
 
-def browser(settings: Settings, parts: Parts) -> httpx.AsyncClient:
-    app = create_app(settings, parts)
-    transport = httpx.ASGITransport(
-        app=cast(Any, app), raise_app_exceptions=False, client=("127.0.0.1", 4000)
-    )
-    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
-
-
 @pytest.fixture
 async def other(settings: Settings, endpoints: Endpoints) -> AsyncIterator[httpx.AsyncClient]:
     """A second web process of the same marketplace: its own memory and connections."""
@@ -53,7 +45,7 @@ async def other(settings: Settings, endpoints: Endpoints) -> AsyncIterator[httpx
     db = await Database(endpoints.app_dsn, size=3).open()
     parts.add(db)
     parts.add(Combiner(db))
-    async with browser(settings, parts) as found:
+    async with calling(settings, parts) as found:
         yield found
     await db.close()
 
@@ -176,7 +168,7 @@ async def test_nothing_of_one_viewer_is_shown_to_another(
     await give_money(db, ann.user(), 4321)
     paths = [path for path in pages(listing, "rialto") if not path.startswith(API)]
     tokens = set[str]()
-    async with browser(settings, parts) as hers, browser(settings, parts) as guest:
+    async with calling(settings, parts) as hers, calling(settings, parts) as guest:
         hers.cookies.set("session", await sign_in(db, ann), domain="127.0.0.1", path="/")
         await hers.get("/cart")
         token = hers.cookies["csrf"]
@@ -207,7 +199,7 @@ async def test_a_listing_speaks_of_the_viewers_own_country(
     listing = await make_listing(db, await make_seller(db), region="US")
     for country, words in (("US", "Works in United States"), ("DE", "Does not work in Germany")):
         viewer = await make_user(db, country=country)
-        async with browser(settings, parts) as client:
+        async with calling(settings, parts) as client:
             client.cookies.set("session", await sign_in(db, viewer), domain="127.0.0.1", path="/")
             for _ in range(2):
                 assert words in text_of((await client.get(f"/l/{listing.slug}")).text)
@@ -221,7 +213,7 @@ async def test_a_store_sees_its_own_and_nobody_else_does(
     rival = await make_seller(db)
 
     async def get(viewer: Viewer | None, path: str) -> httpx.Response:
-        async with browser(settings, parts) as client:
+        async with calling(settings, parts) as client:
             if viewer:
                 token = await sign_in(db, viewer)
                 client.cookies.set("session", token, domain="127.0.0.1", path="/")
@@ -258,7 +250,7 @@ async def test_who_has_the_page_already_hears_only_that(
 
 async def test_an_etag_is_of_one_browser_alone(settings: Settings, parts: Parts, db: Database) -> None:
     await make_listing(db, await make_seller(db))
-    async with browser(settings, parts) as one, browser(settings, parts) as two:
+    async with calling(settings, parts) as one, calling(settings, parts) as two:
         for client in (one, two):
             await client.get("/browse")
         tag = (await one.get("/browse")).headers["etag"]
@@ -288,7 +280,7 @@ async def test_statements_of_a_page_have_a_budget(
     async with counting(endpoints) as counted:
         parts = build_parts(settings)
         parts._parts[Database] = counted  # pyright: ignore[reportPrivateUsage]
-        async with browser(settings, parts) as client:
+        async with calling(settings, parts) as client:
             await client.get(address)
             await catalog.change_price(db, seller, listings[0].id, price=7)
             assert await sent(counted, client, address) <= most
