@@ -49,6 +49,13 @@ async def refused(request: Call) -> None:
     raise Conflict()
 
 
+@post("/api/v1/overtaken")
+async def overtaken(request: Call) -> None:
+    """It took so long that the same call was let in again and claims the key anew; then it is refused."""
+    await request.db.execute(SYSTEM, "UPDATE core.idempotency SET created_at = clock_timestamp()")
+    raise Conflict()
+
+
 @post("/api/v1/broken")
 async def broken(request: Call) -> None:
     await request.db.execute(SYSTEM, "INSERT INTO public.effect (key) VALUES ('broken')")
@@ -82,7 +89,7 @@ async def small_app(
     settings: Settings, db: Database, *, rate: int = 100_000
 ) -> AsyncIterator[httpx.AsyncClient]:
     app = Litestar(
-        route_handlers=[make, make_secret, refused, broken, things, page],
+        route_handlers=[make, make_secret, refused, overtaken, broken, things, page],
         request_class=Call,
         before_send=[security_headers(settings)],
         middleware=[

@@ -102,6 +102,13 @@ async def test_what_failed_leaves_the_key_free(
     assert (await put(api, "k1")).status_code == 201
 
 
+async def test_who_was_overtaken_leaves_the_others_claim_alone(api: httpx.AsyncClient, db: Database) -> None:
+    assert (await api.post("/api/v1/overtaken", headers=headers("k1"))).status_code == 409
+    assert await db.fetchval(SYSTEM, "SELECT status IS NULL FROM core.idempotency") is True
+    again = await api.post("/api/v1/overtaken", headers=headers("k1"))
+    assert again.json()["code"] == "still_under_way"
+
+
 async def test_a_secret_is_never_kept(api: httpx.AsyncClient, db: Database) -> None:
     first = await api.post("/api/v1/secrets", headers=headers("k1"))
     assert first.json() == {"secret": "canary-91c2"}

@@ -2,20 +2,27 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
+from fondaco import wallets
+from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.problem import NotFound, Problem
+from fondaco.core.viewer import Viewer
 from fondaco.ledger import wallet_of
-from fondaco.orders.actions import cancel_group, give_up
+from fondaco.orders import Wish, cart_of, set_in_cart
+from fondaco.orders.actions import cancel_group, give_up, reserve
 from fondaco.orders.combiner import Combiner
 from fondaco.orders.model import NotWaiting, PaymentUnderWay
 from tests.support.money import amount_on, give_money, journals, make_buyer
 from tests.support.shop import (
     close_payment,
     expire,
+    make_listing,
     make_shop,
     pay,
     place,
@@ -131,6 +138,64 @@ async def test_a_payment_after_cancelling_goes_back(db: Database) -> None:
     assert await refunds(db) == [1000]
     assert await stock_of(db, shop.listing_id) == {"AVAILABLE": 2}
     await whole(db)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_payment_into_a_blocked_wallet_buys_nothing(db: Database, late: bool) -> None:
+    """The order was placed before the wallet was blocked: no goods leave, the money stays for the bank."""
+    shop = await make_shop(db, price=1000, stock=2)
+    buyer = await make_buyer(db)
+    group = await place(db, buyer, shop.wish(), minutes=-1)
+    if late:
+        await expire(db, group)
+    async with db.transaction(SYSTEM) as conn:
+        await wallets.stand(conn, buyer.user(), "WALLET_AT_RISK")
+    assert await pay(db, group) == "succeeded"
+    state = "EXPIRED" if late else "CANCELLED"
+    assert await states(db, group) == {(state, "CANCELLED", "EMPTY")}
+    assert await stock_of(db, shop.listing_id) == {"AVAILABLE": 2}
+    assert not await refunds(db)
+    assert await amount_on(db, wallet_of(buyer.user(), "EUR")) == 1000
+    assert await pay(db, group) == "already"
+    await whole(db)
+
+
+async def test_blocking_and_payment_at_one_barrier(db: Database) -> None:
+    """Delivered before the block, or not at all: never goods out of a wallet that was blocked first."""
+    ended: list[str] = []
+    for _ in range(6):
+        shop = await make_shop(db, price=1000, stock=1)
+        buyer = await make_buyer(db)
+        await give_money(db, buyer.user(), 1)
+        group = await place(db, buyer, shop.wish())
+
+        async def block(buyer: Viewer = buyer) -> None:
+            async with db.transaction(SYSTEM) as conn:
+                await wallets.stand(conn, buyer.user(), "WALLET_AT_RISK")
+
+        await asyncio.gather(pay(db, group), block())
+        paid = await states(db, group) == PAID
+        ended.append("paid" if paid else "blocked")
+        assert await amount_on(db, wallet_of(buyer.user(), "EUR")) == (1 if paid else 1001)
+        await whole(db)
+    assert set(ended) <= {"paid", "blocked"}
+
+
+@pytest.mark.parametrize(("before", "after", "left"), [(1, 3, 2), (3, 1, 0), (2, 2, 0)])
+async def test_what_is_put_in_the_cart_while_paying_stays_there(
+    db: Database, before: int, after: int, left: int
+) -> None:
+    shop = await make_shop(db, stock=9)
+    other = await make_listing(db, shop.seller_id, stock=9)
+    buyer = await make_buyer(db)
+    await set_in_cart(db, buyer, None, listing_id=shop.listing_id, quantity=before)
+    await set_in_cart(db, buyer, None, listing_id=other, quantity=1)
+    wishes = replace(purchase(buyer, shop.wish(before), Wish(other, 1, 1999)), from_cart=True)
+    bought, _ = await reserve(db, wishes, now() + timedelta(minutes=30))
+    await set_in_cart(db, buyer, None, listing_id=shop.listing_id, quantity=after)
+    await pay(db, bought.group_id)
+    cart = await cart_of(db, buyer)
+    assert {x.listing_id: x.quantity for x in cart.quote.lines} == ({shop.listing_id: left} if left else {})
 
 
 async def test_what_is_paid_or_being_paid_is_not_cancelled(db: Database, parts: object) -> None:

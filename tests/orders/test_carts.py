@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from fondaco import wallets
 from fondaco.catalog import can_activate, regions
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.ids import uuid7
@@ -11,6 +12,7 @@ from fondaco.core.problem import Invalid, NotFound, Problem
 from fondaco.core.viewer import GUEST
 from fondaco.core.web import Parts
 from fondaco.orders import (
+    Merged,
     Wish,
     add_to_cart,
     cart_of,
@@ -44,11 +46,13 @@ async def test_a_guests_cart_moves_in_at_sign_in(db: Database) -> None:
     assert again.token is None and again.count == 7
     user = await make_buyer(db)
     await add_to_cart(db, user, None, listing_id=a.listing_id, quantity=7)
-    assert await merge_guest_cart(db, user, first.token) == 2
+    merged = await merge_guest_cart(db, user, first.token)
+    assert merged.moved == 2
+    assert len(merged.left_out) == 1 and merged.left_out[0].endswith("only 10 are in your cart.")
     mine = await cart_of(db, user)
     assert {x.listing_id: x.quantity for x in mine.quote.lines} == {a.listing_id: 10, b.listing_id: 1}
     assert await count_in_cart(db, GUEST, first.token) == 0
-    assert await merge_guest_cart(db, user, first.token) == 0
+    assert await merge_guest_cart(db, user, first.token) == Merged()
 
 
 async def test_merging_twice_at_once_adds_once(db: Database) -> None:
@@ -56,8 +60,46 @@ async def test_merging_twice_at_once_adds_once(db: Database) -> None:
     guest = await add_to_cart(db, GUEST, None, listing_id=shop.listing_id, quantity=2)
     user = await make_buyer(db)
     moved = await asyncio.gather(*(merge_guest_cart(db, user, guest.token) for _ in range(6)))
-    assert sum(moved) == 1
+    assert sum(m.moved for m in moved) == 1
     assert await count_in_cart(db, user) == 2
+
+
+async def test_what_a_full_cart_cannot_take_is_named(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is in both carts needs no place; of the others the first come along, the rest are told."""
+    monkeypatch.setattr("fondaco.orders.carts.MAX_LINES", 3)
+    shop = await make_shop(db, stock=9, title="In Both")
+    others = [await make_listing(db, shop.seller_id, stock=9, title=f"Other {i}") for i in range(4)]
+    user = await make_buyer(db)
+    for listing in (shop.listing_id, others[0]):
+        await add_to_cart(db, user, None, listing_id=listing)
+    guest = await add_to_cart(db, GUEST, None, listing_id=others[1])
+    for listing in (others[2], shop.listing_id):
+        await add_to_cart(db, GUEST, guest.token, listing_id=listing)
+    merged = await merge_guest_cart(db, user, guest.token)
+    assert merged == Merged(
+        moved=2, left_out=["“Other 2” is not in your cart: it holds at most 3 different listings."]
+    )
+    mine = await cart_of(db, user)
+    assert {x.title: x.quantity for x in mine.quote.lines} == {"In Both": 2, "Other 0": 1, "Other 1": 1}
+
+
+async def test_a_blocked_buyer_is_told_in_cart_and_quote(db: Database) -> None:
+    shop = await make_shop(db, stock=9)
+    user = await make_buyer(db)
+    await give_money(db, user.user(), 10_000)
+    free = (await add_to_cart(db, user, None, listing_id=shop.listing_id)).quote
+    assert free.can_buy and not free.refused
+    async with db.transaction(SYSTEM) as conn:
+        await wallets.stand(conn, user.user(), "WALLET_AT_RISK")
+    for now in (
+        (await cart_of(db, user)).quote,
+        (await add_to_cart(db, user, None, listing_id=shop.listing_id)).quote,
+        await quote(db, user, [shop.wish()]),
+    ):
+        assert (now.can_buy, now.refused) == (False, "wallet_at_risk")
+        assert "Your wallet is blocked" in now.differences[0]
+    guest = await add_to_cart(db, GUEST, None, listing_id=shop.listing_id)
+    assert guest.quote.can_buy
 
 
 async def test_carts_are_changed_and_emptied(db: Database) -> None:

@@ -88,6 +88,32 @@ async def test_the_clock_releases_and_matures(db: Database, parts: Parts, owner:
     await whole(db)
 
 
+async def test_a_store_whose_accounts_may_not_be_moved_holds_up_no_other(
+    db: Database, parts: Parts, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More lines of it are due than one call takes: the others' money matures all the same, and its own once
+    the account may be moved again."""
+    monkeypatch.setattr("fondaco.orders.jobs._MATURING", 2)
+    stuck, other = await make_shop(db, price=1000, stock=9), await make_shop(db, price=1000, stock=9)
+    for shop in (stuck, stuck, stuck, other):
+        await sold(db, shop)
+    await move_back(owner, "release_at", 4)
+    await release_due(parts)
+    await move_back(owner, "matures_at", 4)
+    account = f"seller:{stuck.seller_id}"
+    frozen = "UPDATE ledger.account SET frozen = $2 WHERE owner = $1 AND kind = 'seller_pending'"
+    await owner.execute(frozen, account, True)
+    await mature_due(parts)
+    assert await amount_on(db, seller_available_of(other.seller_id, "EUR")) == 900
+    assert await amount_on(db, seller_available_of(stuck.seller_id, "EUR")) == 0
+    assert await amount_on(db, seller_pending_of(stuck.seller_id, "EUR")) == 2700
+    await owner.execute(frozen, account, False)
+    await move_back(owner, "matures_at", 1)
+    await mature_due(parts)
+    assert await amount_on(db, seller_available_of(stuck.seller_id, "EUR")) == 2700
+    await whole(db)
+
+
 async def test_many_release_at_once_and_each_line_once(
     db: Database, parts: Parts, owner: asyncpg.Connection
 ) -> None:

@@ -123,11 +123,12 @@ class _Claim:
         asked = (found["method"], found["path"], found["query_string"].decode("latin-1"))
         head = "\n".join((*asked, header(scope, "content-type") or "", header(scope, "cart-token") or ""))
         self.fingerprint = hashlib.sha256(head.encode() + b"\n\n" + body).digest()
+        self.since: Any = None  # when this claim was made: whoever takes an abandoned one over has another
         self.db = cast(Parts, found["litestar_app"].state.parts).get(Database)
 
     async def take(self) -> Any:
         """None: ours to run. Else the kept row. Raises the three refusals."""
-        mine = await self.db.fetchval(
+        self.since = await self.db.fetchval(
             SYSTEM,
             """INSERT INTO core.idempotency AS i (actor, key, fingerprint) VALUES ($1, $2, $3)
                ON CONFLICT (actor, key) DO UPDATE
@@ -135,14 +136,14 @@ class _Claim:
                  WHERE i.created_at < now() - make_interval(hours => $4)
                     OR (i.status IS NULL AND i.fingerprint = $3
                         AND i.created_at < now() - make_interval(secs => $5))
-               RETURNING true""",
+               RETURNING created_at""",
             self.actor,
             self.key,
             self.fingerprint,
             KEPT_HOURS,
             ABANDONED_S,
         )
-        if mine:
+        if self.since:
             return None
         row = await self.db.fetchrow(
             SYSTEM,
@@ -177,11 +178,14 @@ class _Claim:
         )
 
     async def let_go(self) -> None:
+        """Leave the key free, unless another call has taken this claim over meanwhile."""
         await self.db.execute(
             SYSTEM,
-            "DELETE FROM core.idempotency WHERE actor = $1 AND key = $2 AND status IS NULL",
+            """DELETE FROM core.idempotency
+               WHERE actor = $1 AND key = $2 AND status IS NULL AND created_at = $3""",
             self.actor,
             self.key,
+            self.since,
         )
 
 

@@ -33,7 +33,8 @@ async def settle_funding(conn: Connection, facts: PaymentFacts, livemode: bool) 
     """Put a payment's money into the wallet and pay its order group from it, in the caller's transaction.
 
     When the group can no longer be paid (cancelled, sold out, paid otherwise) the money goes back to the
-    card by itself. `livemode` is our own mode. Everything happens once, however often this is called.
+    card by itself; in a wallet that is blocked it stays. `livemode` is our own mode. Everything happens
+    once, however often this is called.
     """
     settled = await wallets.settle(conn, facts, livemode)
     if settled.outcome != "succeeded" or settled.group_id is None or settled.funding_id is None:
@@ -43,6 +44,7 @@ async def settle_funding(conn: Connection, facts: PaymentFacts, livemode: bool) 
     outcome = await orders.pay_group(conn, settled.group_id, settled.funding_id)
     if outcome != orders.PayOutcome.DELIVERED:
         log.warning("order.not_paid", group=str(settled.group_id), outcome=str(outcome))
+    if outcome in WHY_BACK:
         await wallets.request_refund(  # also from a blocked wallet: it is this payment's own money
             conn,
             settled.funding_id,

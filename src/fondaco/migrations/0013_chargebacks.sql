@@ -260,7 +260,6 @@ SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_merg
 DECLARE
   due timestamptz;
   debit boolean;  -- a bank debit is under way; it may take days
-  back uuid[];
 BEGIN
   PERFORM 1 FROM order_group WHERE id = p_group FOR NO KEY UPDATE;
   SELECT max(o.expires_at) INTO due FROM orders o WHERE o.group_id = p_group AND o.state = 'PENDING_PAYMENT';
@@ -286,23 +285,7 @@ BEGIN
       RETURN 'under_way';
     END IF;
   END IF;
-  WITH freed AS (
-    UPDATE inventory.stock_unit u SET state = 'AVAILABLE', line_id = NULL, reserved_until = NULL
-    FROM orders o JOIN order_line i ON i.order_id = o.id
-    WHERE o.group_id = p_group AND u.line_id = i.id AND u.state = 'RESERVED' RETURNING u.listing_id)
-  SELECT array_agg(DISTINCT listing_id) INTO back FROM freed;
-  back := back || inventory.settle_holds(ARRAY(
-    SELECT i.id FROM orders o JOIN order_line i ON i.order_id = o.id WHERE o.group_id = p_group), false);
-  PERFORM 1 FROM catalog.listing l WHERE l.id = ANY (back) AND NOT l.in_stock ORDER BY l.id FOR NO KEY UPDATE;
-  UPDATE catalog.listing l SET in_stock = true WHERE l.id = ANY (back) AND NOT l.in_stock;
-  UPDATE order_line i SET delivery_state = 'CANCELLED'
-    FROM orders o WHERE o.group_id = p_group AND i.order_id = o.id;
-  UPDATE orders o SET state = p_state, closed_because = p_because, expires_at = NULL
-    WHERE o.group_id = p_group;
-  PERFORM audit.record(CASE p_state WHEN 'EXPIRED' THEN 'order.expired' ELSE 'order.cancelled' END,
-            'order:' || o.id, p_actor, jsonb_build_object('group_id', p_group, 'buyer_id', o.buyer_id,
-            'seller_id', o.seller_id, 'because', p_because))
-    FROM orders o WHERE o.group_id = p_group ORDER BY o.id;
+  PERFORM close_group(p_group, p_state, p_because, p_actor);
   RETURN 'done';
 END $$;
 

@@ -26,6 +26,7 @@ from fondaco.orders.actions import (
 from fondaco.orders.as_bought import as_bought
 from fondaco.orders.carts import (
     Cart,
+    Merged,
     add_to_cart,
     cart_of,
     clear_cart,
@@ -72,6 +73,7 @@ __all__ = [
     "Combiner",
     "GroupPage",
     "GroupPayment",
+    "Merged",
     "Order",
     "OrderGroup",
     "OrderLine",

@@ -268,7 +268,7 @@ async def pay_group(conn: Connection, group_id: UUID, funding_id: UUID) -> PayOu
     """The funding's money is in the buyer's wallet, in this same transaction: pay the group and deliver it.
 
     One statement. Safe to repeat. SOLD_OUT and CANCELLED leave the money in the wallet; the caller sends it
-    back to its source in the same transaction.
+    back to its source in the same transaction. BLOCKED leaves it there for what the bank disputes.
     """
     outcome = await conn.fetchval("SELECT orders.pay_group($1, $2)", group_id, funding_id)
     return PayOutcome(outcome)

@@ -25,6 +25,16 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True):
     token: Annotated[
         str | None, Meta(description="A guest's new cart: send it back as header `Cart-Token`.")
     ] = None
+    left_out: Annotated[
+        list[str], Meta(description="What of a guest's cart did not come along, in words; told once.")
+    ] = []
+
+
+class Merged(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a guest's cart: how many lines moved, and what did not come along, in words."""
+
+    moved: int = 0
+    left_out: list[str] = []
 
 
 async def cart_of(db: Database, viewer: Viewer, guest: str | None = None) -> Cart:
@@ -68,42 +78,64 @@ async def clear_cart(db: Database, viewer: Viewer, guest: str | None) -> None:
     await _delete(db, viewer, guest, None)
 
 
-async def merge_guest_cart(db: Database, viewer: Viewer, guest: str | None) -> int:
-    """Move a guest's cart into the one of the user who has just signed in; returns how many lines moved.
+async def merge_guest_cart(db: Database, viewer: Viewer, guest: str | None) -> Merged:
+    """Move a guest's cart into the one of the user who has just signed in.
 
-    Quantities add up to what one order may hold; the guest's cart ends.
+    Quantities add up to what one order may hold, lines to what a cart holds; what does not fit is named. The
+    guest's cart ends.
     """
     if not guest:
-        return 0
+        return Merged()
     user_id = viewer.user()
 
-    async def work(conn: Connection) -> int:
+    async def work(conn: Connection) -> Merged:
         gone = await conn.fetchval(
             "SELECT id FROM orders.cart WHERE guest_hash = $1 FOR UPDATE", token_hash(guest)
         )
         if gone is None:
-            return 0
+            return Merged()
         mine = await _open(conn, user_id, None)
+        asked = await conn.fetch(
+            """SELECT g.listing_id, l.title, g.quantity + coalesce(c.quantity, 0) AS quantity,
+                 c.listing_id IS NOT NULL AS there FROM orders.cart_line g
+               JOIN catalog.listing l ON l.id = g.listing_id
+               LEFT JOIN orders.cart_line c ON c.cart_id = $2 AND c.listing_id = g.listing_id
+               WHERE g.cart_id = $1 ORDER BY g.added_at, g.listing_id""",
+            gone,
+            mine,
+        )
+        free = MAX_LINES - await conn.fetchval(
+            "SELECT count(*)::int FROM orders.cart_line WHERE cart_id = $1", mine
+        )
+        fresh = [r["listing_id"] for r in asked if not r["there"]][: max(free, 0)]
         moved = await conn.fetch(
             """INSERT INTO orders.cart_line AS c
                  (cart_id, listing_id, quantity, seen_price, seen_price_version, added_at)
                SELECT $2, g.listing_id, g.quantity, g.seen_price, g.seen_price_version, g.added_at
-               FROM orders.cart_line g WHERE g.cart_id = $1 ORDER BY g.added_at
-               LIMIT greatest(0, $3 - (SELECT count(*) FROM orders.cart_line WHERE cart_id = $2))
+               FROM orders.cart_line g WHERE g.cart_id = $1 AND g.listing_id = ANY ($3)
+               ORDER BY g.listing_id
                ON CONFLICT (cart_id, listing_id) DO UPDATE SET
                  quantity = least($4, c.quantity + excluded.quantity,
                    greatest(c.quantity, (SELECT max_per_order FROM catalog.listing WHERE id = c.listing_id))),
                  seen_price = excluded.seen_price, seen_price_version = excluded.seen_price_version
-               RETURNING c.listing_id""",
+               RETURNING c.listing_id, c.quantity""",
             gone,
             mine,
-            MAX_LINES,
+            [*fresh, *(r["listing_id"] for r in asked if r["there"])],
             MAX_QUANTITY,
         )
         await conn.execute("DELETE FROM orders.cart WHERE id = $1", gone)
-        return len(moved)
+        got = {r["listing_id"]: r["quantity"] for r in moved}
+        left_out = [w for r in asked if (w := _left_out(r["title"], r["quantity"], got.get(r["listing_id"])))]
+        return Merged(moved=len(moved), left_out=left_out)
 
     return await db.run(SYSTEM, work)
+
+
+def _left_out(title: str, asked: int, got: int | None) -> str:
+    if got is None:
+        return f"“{title}” is not in your cart: it holds at most {MAX_LINES} different listings."
+    return f"Of “{title}” only {got} are in your cart." if got < asked else ""
 
 
 def _cart(now: Quote, token: str | None = None) -> Cart:

@@ -247,12 +247,13 @@ class Bought:
 
 class PayOutcome(StrEnum):
     """What became of the order group a card funding was for. SOLD_OUT and CANCELLED: the money is in the
-    buyer's wallet and goes back to the card."""
+    buyer's wallet and goes back to the card. BLOCKED: the wallet was blocked meanwhile; it stays there."""
 
     DELIVERED = "delivered"
     ALREADY = "already"
     CANCELLED = "cancelled"
     SOLD_OUT = "sold_out"
+    BLOCKED = "blocked"
 
 
 def refusal(verdict: str, data: Mapping[str, Any]) -> Problem:

@@ -78,6 +78,13 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     total: Annotated[int, Meta(description="Sum of the lines that can be bought, minor units.")]
     currency: str
     can_buy: bool
+    refused: Annotated[
+        str,
+        Meta(
+            description="Why this buyer can buy nothing now, whatever it is: `wallet_at_risk`, "
+            "`tier_forbids`; empty: nothing is in the way."
+        ),
+    ]
     differences: Annotated[list[str], Meta(description="What is not as it was seen, in words.")]
     fingerprint: Annotated[str, Meta(description="Send it back as `quote` to buy exactly this.")]
     wallet: Annotated[int, Meta(description="What the buyer's wallet holds, minor units; 0 for guests.")]
@@ -138,13 +145,18 @@ def quote_told(rows: Sequence[Record], viewer: Viewer, *, known: bool) -> Quote:
     lines = [_line(row, viewer.country, currency, known) for row in rows]
     holds: int = first["wallet"] if first else 0
     total = sum(line.total for line in lines if not line.blocked)
-    can_buy = bool(lines) and not any(line.blocked for line in lines)
+    refused: str = (rows[0]["fault"] if rows else None) or ""
+    can_buy = bool(lines) and not refused and not any(line.blocked for line in lines)
     return Quote(
         lines=lines,
         total=total,
         currency=currency,
         can_buy=can_buy,
-        differences=[line.words for line in lines if line.difference],
+        refused=refused,
+        differences=[
+            *([str(refusal(refused, {"lines": []}).detail)] if refused else []),
+            *(line.words for line in lines if line.difference),
+        ],
         fingerprint=_fingerprint(lines, currency),
         wallet=holds,
         enough=can_buy and holds >= total,
@@ -179,6 +191,10 @@ def confirmed(now: Quote, fingerprint: str | None) -> tuple[Wish, ...]:
     """
     if not now.lines:
         raise EmptyCart()
+    if now.refused:
+        raise refusal(
+            now.refused, {"lines": [{**_as_difference(x), "fault": now.refused} for x in now.lines]}
+        )
     for fault in _BLOCKING:
         if blocked := [_as_difference(line) for line in now.lines if line.difference == fault]:
             raise refusal(fault, {"lines": blocked})

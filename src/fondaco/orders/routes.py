@@ -124,8 +124,9 @@ async def delete_cart(request: Call, cart_token: CartToken = None) -> None:
     summary="Take over the cart one had as a guest",
 )
 async def merge_cart(request: Call, cart_token: CartToken = None) -> Cart:
-    await orders.merge_guest_cart(request.db, request.viewer, cart_token)
-    return await orders.cart_of(request.db, request.viewer)
+    merged = await orders.merge_guest_cart(request.db, request.viewer, cart_token)
+    found = await orders.cart_of(request.db, request.viewer)
+    return msgspec.structs.replace(found, left_out=merged.left_out)
 
 
 @post(

@@ -448,6 +448,7 @@ CREATE FUNCTION orders.hand_over(p_groups uuid[], p_actors text[], p_funding tex
 RETURNS void LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
   l record;
+  gone int;
 BEGIN
   WITH lines AS (
     SELECT g.n, g.actor, i.id, i.order_id, i.buyer_id, i.seller_id, i.listing_id, i.quantity, i.total, i.currency,
@@ -481,7 +482,14 @@ BEGIN
     DELETE FROM cart_line c USING order_group g, cart k, orders o, order_line i
       WHERE g.id = ANY (p_groups) AND g.from_cart AND k.user_id = g.buyer_id AND c.cart_id = k.id
         AND o.group_id = g.id AND i.order_id = o.id AND c.listing_id = i.listing_id
-        AND c.added_at <= g.created_at;
+        AND c.added_at <= g.created_at AND c.quantity <= i.quantity;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    IF gone < cardinality(l.idems) THEN  -- of a line that was raised meanwhile only what is bought goes
+      UPDATE cart_line c SET quantity = c.quantity - i.quantity FROM order_group g, cart k, orders o, order_line i
+        WHERE g.id = ANY (p_groups) AND g.from_cart AND k.user_id = g.buyer_id AND c.cart_id = k.id
+          AND o.group_id = g.id AND i.order_id = o.id AND c.listing_id = i.listing_id
+          AND c.added_at <= g.created_at AND c.quantity > i.quantity;
+    END IF;
   END IF;
   PERFORM ledger.post_many('purchase', l.idems, l.refs, l.actors,
     l.wallets || ledger.open_accounts('escrow', l.owners, l.currencies), l.totals || l.credits);
@@ -619,8 +627,34 @@ BEGIN
   END IF;
   RETURN v;
 END $$;
+-- The end of a group that will not be paid for: its units and copies go back to stock.
+CREATE FUNCTION orders.close_group(p_group uuid, p_state text, p_because text, p_actor text) RETURNS void
+LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
+DECLARE
+  back uuid[];
+BEGIN
+  WITH freed AS (
+    UPDATE inventory.stock_unit u SET state = 'AVAILABLE', line_id = NULL, reserved_until = NULL
+    FROM orders o JOIN order_line i ON i.order_id = o.id
+    WHERE o.group_id = p_group AND u.line_id = i.id AND u.state = 'RESERVED' RETURNING u.listing_id)
+  SELECT array_agg(DISTINCT listing_id) INTO back FROM freed;
+  back := back || inventory.settle_holds(ARRAY(
+    SELECT i.id FROM orders o JOIN order_line i ON i.order_id = o.id WHERE o.group_id = p_group), false);
+  PERFORM 1 FROM catalog.listing l WHERE l.id = ANY (back) AND NOT l.in_stock ORDER BY l.id FOR NO KEY UPDATE;
+  UPDATE catalog.listing l SET in_stock = true WHERE l.id = ANY (back) AND NOT l.in_stock;
+  UPDATE order_line i SET delivery_state = 'CANCELLED'
+    FROM orders o WHERE o.group_id = p_group AND i.order_id = o.id;
+  UPDATE orders o SET state = p_state, closed_because = p_because, expires_at = NULL
+    WHERE o.group_id = p_group;
+  PERFORM audit.record(CASE p_state WHEN 'EXPIRED' THEN 'order.expired' ELSE 'order.cancelled' END,
+            'order:' || o.id, p_actor, jsonb_build_object('group_id', p_group, 'buyer_id', o.buyer_id,
+            'seller_id', o.seller_id, 'because', p_because))
+    FROM orders o WHERE o.group_id = p_group ORDER BY o.id;
+END $$;
+
 -- The money of a card checkout is in the buyer's wallet (in this same transaction): pay and deliver.
--- Answers delivered, already, cancelled, or sold_out (expired meanwhile, and the units are gone).
+-- Answers delivered, already, cancelled, sold_out (expired meanwhile, and the units are gone), or blocked (the
+-- wallet was blocked meanwhile: nothing leaves it, so nothing is delivered, and the money stays there).
 CREATE FUNCTION orders.pay_group(p_group uuid, p_funding uuid, p_actor text DEFAULT 'stripe') RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan
 SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
@@ -639,6 +673,13 @@ BEGIN
   SELECT min(o.state) INTO is_now FROM orders o WHERE o.group_id = p_group;
   IF is_now = 'CANCELLED' THEN RETURN 'cancelled'; END IF;
   IF is_now NOT IN ('PENDING_PAYMENT', 'EXPIRED') THEN RETURN 'already'; END IF;
+  -- Asked once the wallet is locked by its money coming in: whoever blocks it locks it too.
+  IF EXISTS (SELECT 1 FROM wallets.standing s WHERE s.user_id = g.buyer_id AND s.state <> 'OK') THEN
+    IF is_now = 'PENDING_PAYMENT' THEN
+      PERFORM close_group(p_group, 'CANCELLED', 'your wallet is blocked; the payment is in it', p_actor);
+    END IF;
+    RETURN 'blocked';
+  END IF;
   SELECT array_agg(i.id ORDER BY l.id) AS ids, array_agg(l.id ORDER BY l.id) AS listings,
          array_agg(i.quantity ORDER BY l.id) AS quantities, array_agg(l.kind = 'article' ORDER BY l.id) AS counted
     INTO lines FROM orders o JOIN order_line i ON i.order_id = o.id JOIN catalog.listing l ON l.id = i.listing_id
@@ -679,7 +720,6 @@ SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_merg
 DECLARE
   due timestamptz;
   debit boolean;  -- a bank debit is under way; it may take days
-  back uuid[];
 BEGIN
   PERFORM 1 FROM order_group WHERE id = p_group FOR NO KEY UPDATE;
   SELECT max(o.expires_at) INTO due FROM orders o WHERE o.group_id = p_group AND o.state = 'PENDING_PAYMENT';
@@ -705,23 +745,7 @@ BEGIN
       RETURN 'under_way';
     END IF;
   END IF;
-  WITH freed AS (
-    UPDATE inventory.stock_unit u SET state = 'AVAILABLE', line_id = NULL, reserved_until = NULL
-    FROM orders o JOIN order_line i ON i.order_id = o.id
-    WHERE o.group_id = p_group AND u.line_id = i.id AND u.state = 'RESERVED' RETURNING u.listing_id)
-  SELECT array_agg(DISTINCT listing_id) INTO back FROM freed;
-  back := back || inventory.settle_holds(ARRAY(
-    SELECT i.id FROM orders o JOIN order_line i ON i.order_id = o.id WHERE o.group_id = p_group), false);
-  PERFORM 1 FROM catalog.listing l WHERE l.id = ANY (back) AND NOT l.in_stock ORDER BY l.id FOR NO KEY UPDATE;
-  UPDATE catalog.listing l SET in_stock = true WHERE l.id = ANY (back) AND NOT l.in_stock;
-  UPDATE order_line i SET delivery_state = 'CANCELLED'
-    FROM orders o WHERE o.group_id = p_group AND i.order_id = o.id;
-  UPDATE orders o SET state = p_state, closed_because = p_because, expires_at = NULL
-    WHERE o.group_id = p_group;
-  PERFORM audit.record(CASE p_state WHEN 'EXPIRED' THEN 'order.expired' ELSE 'order.cancelled' END,
-            'order:' || o.id, p_actor, jsonb_build_object('group_id', p_group, 'buyer_id', o.buyer_id,
-            'seller_id', o.seller_id, 'because', p_because))
-    FROM orders o WHERE o.group_id = p_group ORDER BY o.id;
+  PERFORM close_group(p_group, p_state, p_because, p_actor);
   RETURN 'done';
 END $$;
 
@@ -857,27 +881,33 @@ BEGIN
           ORDER BY matures_at LIMIT p_limit FOR UPDATE SKIP LOCKED) d
     GROUP BY d.seller_id, d.currency ORDER BY d.seller_id, d.currency
   LOOP
-    UPDATE order_line SET matured_at = now() WHERE id = ANY (s.ids);
-    PERFORM audit.record('line.matured', 'order:' || i.order_id, 'system', jsonb_build_object('line_id', i.id,
-              'seller_id', i.seller_id)) FROM order_line i WHERE i.id = ANY (s.ids) ORDER BY i.id;
     lines := lines + cardinality(s.ids);
-    source := ledger.open_account('seller_pending', 'seller:' || s.seller_id, s.currency);
-    SELECT b.amount INTO amount FROM ledger.balance b WHERE b.account_id = source FOR UPDATE;
-    -- Asked once the balance is locked: what is released from now on is not in it yet.
-    IF EXISTS (SELECT 1 FROM order_line i WHERE i.seller_id = s.seller_id AND i.currency = s.currency
-               AND i.escrow_state IN ('RELEASED', 'SPLIT') AND i.matured_at IS NULL) THEN
-      amount := least(s.net, amount);
-    END IF;
-    CONTINUE WHEN amount = 0;
-    kept := amount * payouts.reserve_bps(s.seller_id) / 10000;
-    IF kept > 0 THEN
-      INSERT INTO payouts.reserve (seller_id, currency, amount, bps)
-        VALUES (s.seller_id, s.currency, kept, payouts.reserve_bps(s.seller_id));
-    END IF;
-    PERFORM ledger.post('mature', 'mature:' || s.seller_id || ':' || s.ids[1], 'seller:' || s.seller_id, 'system',
-      ARRAY[source, ledger.open_account('seller_available', 'seller:' || s.seller_id, s.currency)]
-        || CASE WHEN kept > 0 THEN ARRAY[ledger.open_account('seller_reserve', 'seller:' || s.seller_id, s.currency)] ELSE '{}' END,
-      ARRAY[amount, kept - amount] || CASE WHEN kept > 0 THEN ARRAY[-kept] ELSE '{}' END);
+    BEGIN
+      UPDATE order_line SET matured_at = now() WHERE id = ANY (s.ids);
+      PERFORM audit.record('line.matured', 'order:' || i.order_id, 'system', jsonb_build_object('line_id', i.id,
+                'seller_id', i.seller_id)) FROM order_line i WHERE i.id = ANY (s.ids) ORDER BY i.id;
+      source := ledger.open_account('seller_pending', 'seller:' || s.seller_id, s.currency);
+      SELECT b.amount INTO amount FROM ledger.balance b WHERE b.account_id = source FOR UPDATE;
+      -- Asked once the balance is locked: what is released from now on is not in it yet.
+      IF EXISTS (SELECT 1 FROM order_line i WHERE i.seller_id = s.seller_id AND i.currency = s.currency
+                 AND i.escrow_state IN ('RELEASED', 'SPLIT') AND i.matured_at IS NULL) THEN
+        amount := least(s.net, amount);
+      END IF;
+      CONTINUE WHEN amount = 0;
+      kept := amount * payouts.reserve_bps(s.seller_id) / 10000;
+      IF kept > 0 THEN
+        INSERT INTO payouts.reserve (seller_id, currency, amount, bps)
+          VALUES (s.seller_id, s.currency, kept, payouts.reserve_bps(s.seller_id));
+      END IF;
+      PERFORM ledger.post('mature', 'mature:' || s.seller_id || ':' || s.ids[1], 'seller:' || s.seller_id, 'system',
+        ARRAY[source, ledger.open_account('seller_available', 'seller:' || s.seller_id, s.currency)]
+          || CASE WHEN kept > 0 THEN ARRAY[ledger.open_account('seller_reserve', 'seller:' || s.seller_id, s.currency)] ELSE '{}' END,
+        ARRAY[amount, kept - amount] || CASE WHEN kept > 0 THEN ARRAY[-kept] ELSE '{}' END);
+    EXCEPTION WHEN insufficient_privilege OR check_violation THEN
+      -- Of a seller whose accounts may not be moved nothing matures now; it is tried again in a while.
+      RAISE WARNING 'money of seller % does not mature: %', s.seller_id, SQLERRM;
+      UPDATE order_line SET matures_at = now() + interval '15 minutes' WHERE id = ANY (s.ids);
+    END;
   END LOOP;
   RETURN lines;
 END $$;
@@ -905,7 +935,8 @@ BEGIN
     ORDER BY k.n, o.id, l.id;
 END $$;
 
--- A line of a quote; of one that was just put into a cart, also why not (`fault`) and how many one order may have.
+-- A line of a quote, with why this user can buy nothing now (`fault`); of one that was just put into a cart: why
+-- not, and how many one order may have.
 CREATE TYPE orders.quoted_line AS (
   n bigint, before uuid, listing_id uuid, quantity int, seen_price bigint, seen_version int, slug text, title text,
   seller_id uuid, platform text, region text, edition text, cover text, max_per_order int, price bigint,
@@ -934,8 +965,11 @@ BEGIN
            WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' LIMIT w.quantity + 10) t)),
       coalesce((SELECT sum(b.amount) FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
         WHERE a.kind = 'wallet' AND a.owner = 'user:' || k.user_id AND a.currency = l.currency), 0)::bigint,
-      NULL::text, NULL::int
+      CASE WHEN b.user_id IS NOT NULL THEN 'wallet_at_risk' WHEN NOT e.buys THEN 'tier_forbids' END, NULL::int
     FROM unnest(p_users, p_guests, p_countries, p_idems) WITH ORDINALITY k(user_id, guest, country, idem, n)
+    LEFT JOIN wallets.standing b ON b.user_id = k.user_id AND b.state <> 'OK'
+    LEFT JOIN risk.standing t ON t.user_id = k.user_id AND t.tier <> 'NORMAL'
+    LEFT JOIN risk.enforcement e ON e.side = 'user' AND e.tier = t.tier
     LEFT JOIN LATERAL (
       SELECT i.listing_id AS id, i.quantity, i.seen_price AS price, NULL::int AS price_version, i.added_at, 0::bigint AS place
         FROM cart c JOIN cart_line i ON i.cart_id = c.id
@@ -993,8 +1027,7 @@ BEGIN
     INSERT INTO cart_line AS c (cart_id, listing_id, quantity, seen_price, seen_price_version)
       VALUES (mine, p_listing, p_quantity + CASE WHEN p_add THEN coalesce(there, 0) ELSE 0 END, l.price, l.price_version)
       ON CONFLICT (cart_id, listing_id) DO UPDATE SET quantity = excluded.quantity, seen_price = excluded.seen_price,
-        seen_price_version = excluded.seen_price_version,
-        added_at = CASE WHEN p_add THEN now() ELSE c.added_at END;
+        seen_price_version = excluded.seen_price_version;
     RETURN QUERY SELECT * FROM quoted(ARRAY[p_user], ARRAY[p_guest], ARRAY[p_country], ARRAY[NULL], '[null]');
   END IF;
 END $$;

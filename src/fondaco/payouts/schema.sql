@@ -498,7 +498,9 @@ DECLARE
 BEGIN
   FOR s IN
     SELECT d.seller_id, d.currency, array_agg(d.id ORDER BY d.held_at, d.id) AS ids, sum(d.amount)::bigint AS amount
-    FROM (SELECT * FROM reserve WHERE freed_at IS NULL AND held_at <= now() - make_interval(days => p_days)
+    FROM (SELECT * FROM reserve r WHERE freed_at IS NULL AND held_at <= now() - make_interval(days => p_days)
+            AND NOT EXISTS (SELECT 1 FROM ledger.account a WHERE a.frozen AND a.currency = r.currency
+              AND a.owner = 'seller:' || r.seller_id AND a.kind IN ('seller_reserve', 'seller_available'))
           ORDER BY held_at LIMIT p_limit FOR UPDATE SKIP LOCKED) d
     GROUP BY d.seller_id, d.currency ORDER BY d.seller_id, d.currency
   LOOP

@@ -38,7 +38,11 @@ async def signed_in(request: Call, found: SignedIn, target: str, said: Said | No
     cookies: list[Cookie] = [session_cookie(settings, found.token)]
     cookies.append(theme_cookie(settings, await identity.theme_of(request.db, found.user_id)))
     if not found.second_factor_needed and (cart := guest_cart(request)):
-        await orders.merge_guest_cart(request.db, replace(request.viewer, user_id=found.user_id), cart)
+        merged = await orders.merge_guest_cart(
+            request.db, replace(request.viewer, user_id=found.user_id), cart
+        )
+        if merged.left_out and said is None:
+            said = ("wait", " ".join(merged.left_out))
         cookies.append(cart_cookie(settings, ""))
     return see_other(request, target, said=said, cookies=cookies)
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 from litestar import Response, get, post
 from litestar.response import Redirect
 
-from fondaco import orders, wallets
+from fondaco import orders
 from fondaco.core.ids import parse_uuid
 from fondaco.core.problem import NotFound, Problem
 from fondaco.core.web import Call
@@ -79,7 +79,6 @@ async def _page(
         problem=words_of(problem) if problem else "",
         not_accepted=not_accepted,
         missing=max(quote.total - quote.wallet, 0),
-        blocked=await wallets.own_standing(request.db, request.viewer) != "OK",
         waiting=await _waiting(request),
         reserved_minutes=request.settings.reservation_minutes,
         protection_days=request.settings.protection_days,
