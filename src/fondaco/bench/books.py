@@ -1,5 +1,6 @@
-"""Big books for measurements, written by a few set-based statements. Only for throw-away databases: guards
-are off while it writes; the journals are real ones."""
+"""Big books for measurements, written by a few set-based statements. Only for throw-away databases: guards,
+references and plain indexes are away while it writes, and are there again, checked, afterwards. The journals
+are what `ledger.post` would have made: `fondaco verify` recomputes each of them."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -9,133 +10,189 @@ import asyncpg
 
 BUYER = "00000000-0000-7000-b000-000000000001"
 SINCE_DAYS = 20
+LEDGER = ("ledger.account", "ledger.balance", "ledger.journal", "ledger.entry")
+_AWAY = """
+SELECT format('ALTER TABLE %s DISABLE TRIGGER USER', t) AS away, NULL AS back
+  FROM unnest($1::text[]) t
+UNION ALL
+SELECT NULL, format('ALTER TABLE %s ENABLE %s TRIGGER %I', tgrelid::regclass,
+    CASE tgenabled WHEN 'A' THEN 'ALWAYS' ELSE '' END, tgname)
+  FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = ANY ($1::text[]::regclass[])
+UNION ALL
+SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
+    format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+  FROM pg_constraint WHERE contype = 'f' AND conrelid = ANY ($1::text[]::regclass[])
+UNION ALL
+SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
+  FROM pg_index i WHERE NOT indisunique AND indrelid = ANY ($1::text[]::regclass[])
+"""
 
 
 @asynccontextmanager
 async def owner_of(owner_dsn: str, *tables: str) -> AsyncGenerator[Any]:
-    """The database's owner; the guards of these tables are off meanwhile."""
+    """The database's owner; what guards these tables is away meanwhile."""
     connection: Any = await cast(Any, asyncpg).connect(owner_dsn)
     try:
-        await connection.execute("SET statement_timeout = 0")
-        for table in tables:
-            await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        await connection.execute("SET statement_timeout = 0; SET work_mem = '256MB'")
+        await connection.execute("SET maintenance_work_mem = '256MB'")
+        steps = await connection.fetch(_AWAY, list(tables))
+        for step in steps:
+            if step["away"]:
+                await connection.execute(step["away"])
         yield connection
         for table in tables:
-            await connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+            await connection.execute(f"ANALYZE {table}")
+        for step in steps:
+            if step["back"]:
+                await connection.execute(step["back"])
     finally:
         await connection.close()
 
 
-async def open_pairs(owner: Any, pairs: int) -> list[list[int]]:
-    """So many wallets with 1,000.00 each, and as many accounts to hold some of it; the ids of both."""
-    kinds = ("wallet", "user"), ("wallet_hold", "user")
-    wallets, holds = [
-        await owner.fetchval(
-            f"""SELECT ledger.open_accounts('{kind}', array_agg('{who}:' || gen_random_uuid()),
-                  array_agg('EUR'::text)) FROM generate_series(1, $1)""",
-            pairs,
-        )
-        for kind, who in kinds
-    ]
+_CHAIN = """
+CREATE FUNCTION pg_temp.link(p_chain bytea, p_start bytea, p_entry bytea) RETURNS bytea
+  LANGUAGE sql IMMUTABLE AS $$ SELECT sha256(coalesce(p_chain, p_start) || p_entry) $$;
+CREATE AGGREGATE pg_temp.chained (bytea, bytea) (SFUNC = pg_temp.link, STYPE = bytea);
+"""
+_JOURNALS = """
+INSERT INTO ledger.journal (id, kind, idem, fingerprint, ref, actor) OVERRIDING SYSTEM VALUE
+  SELECT $1 + n, kind, idem,
+    sha256(convert_to(jsonb_build_array(kind, ref, accounts, amounts, NULL)::text, 'UTF8')), ref, 'bench'
+  FROM pg_temp.move ORDER BY n
+"""
+_ENTRIES = """
+WITH legs AS (
+  SELECT l.acc, (($1 + m.n) % a.slots)::smallint AS slot, $1 + m.n AS journal_id, l.amt
+  FROM pg_temp.move m CROSS JOIN LATERAL unnest(m.accounts, m.amounts) l(acc, amt)
+  JOIN ledger.account a ON a.id = l.acc),
+numbered AS (
+  SELECT l.*, b.currency, b.chain AS start, b.version + row_number() OVER w AS version,
+    (b.amount + sum(l.amt * b.side) OVER w)::bigint AS after
+  FROM legs l JOIN ledger.balance b ON b.account_id = l.acc AND b.slot = l.slot
+  WINDOW w AS (PARTITION BY l.acc, l.slot ORDER BY l.journal_id ROWS UNBOUNDED PRECEDING))
+INSERT INTO ledger.entry (account_id, slot, version, journal_id, currency, amount, balance_after, hash)
+  SELECT n.acc, n.slot, n.version, n.journal_id, n.currency, n.amt, n.after,
+    pg_temp.chained(n.start, int8send(n.acc) || int2send(n.slot) || int8send(n.version)
+      || int8send(n.journal_id) || int8send(n.amt) || int8send(n.after) || j.fingerprint)
+      OVER (PARTITION BY n.acc, n.slot ORDER BY n.journal_id ROWS UNBOUNDED PRECEDING)
+  FROM numbered n JOIN ledger.journal j ON j.id = n.journal_id
+"""
+_BALANCES = """
+UPDATE ledger.balance b SET version = e.version, amount = e.balance_after, chain = e.hash
+FROM (SELECT DISTINCT ON (account_id, slot) account_id, slot, version, balance_after, hash
+      FROM ledger.entry WHERE journal_id > $1 ORDER BY account_id, slot, version DESC) e
+WHERE b.account_id = e.account_id AND b.slot = e.slot
+"""
+
+
+async def write_journals(owner: Any, moves: str) -> None:
+    """The journals of a query with the columns n (1, 2, ... without a gap), kind, idem, ref, accounts (in
+    order) and amounts; in order of n. Guards of LEDGER must be away, and nobody else may write."""
+    if await owner.fetchval("SELECT to_regproc('pg_temp.link') IS NULL"):
+        await owner.execute(_CHAIN)
+    async with owner.transaction():
+        await owner.execute(f"CREATE TEMP TABLE move ON COMMIT DROP AS {moves}")
+        await owner.execute("ANALYZE pg_temp.move")
+        last: int = await owner.fetchval("SELECT coalesce(max(id), 0) FROM ledger.journal")
+        for sql in (_JOURNALS, _ENTRIES, _BALANCES):
+            await owner.execute(sql, last)
+        await owner.execute("SELECT setval('ledger.journal_id_seq', (SELECT max(id) FROM ledger.journal))")
+
+
+async def open_accounts(owner: Any, kind: str, owners: str) -> None:
+    """An account in EUR for each owner this query answers (one column), in its order."""
     await owner.execute(
-        """SELECT ledger.post('top_up', 'topup:bench_' || w, 'bench', 'bench',
-             ARRAY[(SELECT ledger.open_account('psp_clearing', 'platform', 'EUR')), w],
-             ARRAY[100000, -100000])
-           FROM unnest($1::bigint[]) w""",
-        wallets,
+        f"""WITH made AS (
+              INSERT INTO ledger.account (kind, owner, currency, slots)
+                SELECT k.kind, o.owner, 'EUR', k.slots
+                FROM ({owners}) o(owner), ledger.account_kind k WHERE k.kind = '{kind}'
+                RETURNING id, kind, slots)
+            INSERT INTO ledger.balance (account_id, slot, currency, side, floor)
+              SELECT m.id, s, 'EUR', k.side, k.floor FROM made m JOIN ledger.account_kind k USING (kind),
+                generate_series(0, m.slots - 1) s"""
     )
-    return [wallets, holds]
 
 
-async def post_entries(owner: Any, accounts: list[list[int]], rounds: int) -> None:
-    """Twice so many journals of two entries for each pair: money held, and let go."""
-    wallets, holds = accounts
-    for n in range(rounds):
-        for kind, sign in (("chargeback_hold", 1), ("chargeback_unhold", -1)):
-            await owner.execute(
-                """SELECT ledger.post_many($1, array_agg($1 || ':bench:' || $2 || ':' || w ORDER BY n),
-                     array_agg('bench'::text ORDER BY n), array_agg('bench'::text ORDER BY n),
-                     $4::bigint[] || $5::bigint[],
-                     array_fill($3::bigint, ARRAY[count(*)::int])
-                       || array_fill(-$3::bigint, ARRAY[count(*)::int]))
-                   FROM unnest($4::bigint[]) WITH ORDINALITY t(w, n)""",
-                kind,
-                str(n),
-                sign * 500,
-                wallets,
-                holds,
+def account(kind: str, owner: str) -> str:
+    """SQL: the id of an account in EUR; `owner` is SQL too."""
+    which = f"a.kind = '{kind}' AND a.owner = {owner} AND a.currency = 'EUR'"
+    return f"(SELECT a.id FROM ledger.account a WHERE {which})"
+
+
+async def open_pairs(owner: Any, pairs: int) -> tuple[int, int]:
+    """So many wallets with 1,000.00 each, and as many accounts to hold some of it; the first id of both,
+    the others follow."""
+    await open_accounts(owner, "psp_clearing", "SELECT 'platform'")
+    firsts: list[int] = []
+    for kind in ("wallet", "wallet_hold"):
+        await open_accounts(
+            owner, kind, f"SELECT 'user:' || gen_random_uuid() FROM generate_series(1, {pairs})"
+        )
+        firsts.append(await owner.fetchval("SELECT min(id) FROM ledger.account WHERE kind = $1", kind))
+    await write_journals(
+        owner,
+        f"""SELECT n::bigint AS n, 'top_up' AS kind, 'topup:bench_' || n AS idem, 'bench' AS ref,
+              ARRAY[{account("psp_clearing", "'platform'")}, {firsts[0]} + n - 1] AS accounts,
+              ARRAY[100000, -100000]::bigint[] AS amounts FROM generate_series(1, {pairs}) n""",
+    )
+    return firsts[0], firsts[1]
+
+
+async def fill_entries(owner_dsn: str, pairs: int, rounds: int) -> None:
+    """In each round four entries for each pair of a wallet and what is held of it: held, and let go."""
+    async with owner_of(owner_dsn, *LEDGER) as owner:
+        wallet, hold = await open_pairs(owner, pairs)
+        for first in range(0, rounds, 50):
+            await write_journals(
+                owner,
+                f"""SELECT n::bigint AS n, CASE WHEN even THEN 'chargeback_hold' ELSE 'chargeback_unhold' END
+                      AS kind, 'hold:bench_{first}_' || n AS idem, 'bench' AS ref,
+                      ARRAY[{wallet} + n % {pairs}, {hold} + n % {pairs}] AS accounts,
+                      CASE WHEN even THEN ARRAY[500, -500] ELSE ARRAY[-500, 500] END::bigint[] AS amounts
+                    FROM generate_series(1::bigint, {min(50, rounds - first) * 2 * pairs}) n,
+                      LATERAL (SELECT (n - 1) / {pairs} % 2 = 0 AS even) e""",
             )
-
-
-async def fill_payable(owner_dsn: str, sellers: int, lines: int) -> None:
-    """Open stores with an account that can be paid, and so many released lines payable among them."""
-    tables = ("sellers.seller", "payouts.account", "payouts.payable")
-    async with owner_of(owner_dsn, *tables) as owner, owner.transaction():
-        await owner.execute(
-            f"""INSERT INTO sellers.seller (id, slug, name, about, support_email, country, state)
-                SELECT md5('payee' || n)::uuid, 'payee-' || n, 'Store ' || n, '', 'store@bench.test', 'DE',
-                  'OPEN'
-                FROM generate_series(1, {sellers}) n"""
-        )
-        await owner.execute(
-            f"""INSERT INTO payouts.account (id, seller_id, state, provider_id, country, email,
-                  payouts_enabled, transfers_active)
-                SELECT gen_random_uuid(), md5('payee' || n)::uuid, 'ACTIVE', 'acct_bench' || n, 'DE',
-                  'store@bench.test', true, true FROM generate_series(1, {sellers}) n"""
-        )
-        await owner.execute(
-            f"""INSERT INTO payouts.payable (line_id, seller_id, currency, matured_at, net)
-                SELECT gen_random_uuid(), md5('payee' || (1 + n % {sellers}))::uuid, 'EUR',
-                  now() - n * interval '1 second', 900 FROM generate_series(0, {lines} - 1) n"""
-        )
-        await owner.execute(
-            """SELECT ledger.post('goodwill', 'bench:' || p.seller_id, 'bench', 'bench',
-                 ARRAY[ledger.open_account('goodwill', 'platform', 'EUR'),
-                       ledger.open_account('seller_available', 'seller:' || p.seller_id, 'EUR')],
-                 ARRAY[p.net, -p.net])
-               FROM (SELECT seller_id, sum(net)::bigint AS net FROM payouts.payable GROUP BY 1) p"""
-        )
-        await owner.execute("ANALYZE payouts.payable")
 
 
 _AMOUNT = "(500 + (n::bigint * 7919) % 20000)"
 _FEE = f"(({_AMOUNT} * 29 + 500) / 1000 + 30)"
+_NUMBER = "lpad(n::text, 12, '0')"
 
 
 async def fill_movements(owner_dsn: str, count: int) -> None:
     """The journals of `count` movements that the sandbox generates: charges, their fees, refunds."""
-    tables = ("identity.users", "wallets.funding")
-    async with owner_of(owner_dsn, *tables) as owner, owner.transaction():
+    async with owner_of(owner_dsn, "identity.users", "wallets.funding", *LEDGER) as owner:
         await owner.execute(
             f"""INSERT INTO identity.users (id, email, name, password_hash, country)
                 VALUES ('{BUYER}', 'mover@bench.test', 'Mover', 'none', 'DE')"""
         )
-        ids = [
-            await owner.fetchval(f"SELECT ledger.open_account('{kind}', '{who}', 'EUR')")
-            for kind, who in (
-                ("psp_clearing", "platform"),
-                ("wallet", f"user:{BUYER}"),
-                ("psp_fees", "platform"),
-                ("refund_in_flight", "refund:bench"),
-            )
-        ]
-        clearing, wallet, fees, flight = ids
         await owner.execute(
             f"""INSERT INTO wallets.funding (id, user_id, purpose, amount, currency, lines, state, intent_id,
                   charge_id, expires_at, succeeded_at)
                 SELECT gen_random_uuid(), '{BUYER}', 'top_up', {_AMOUNT}, 'EUR', '[]', 'SUCCEEDED',
-                  'pi_gen' || lpad(n::text, 12, '0'), 'ch_gen' || lpad(n::text, 12, '0'), now(), now()
+                  'pi_gen' || {_NUMBER}, 'ch_gen' || {_NUMBER}, now(), now()
                 FROM generate_series(1, {count}) n WHERE n % 10 <> 0"""
         )
-        for kind, key, where, one, other, amount in (
-            ("top_up", "topup:pi_gen", "n % 10 <> 0", clearing, wallet, _AMOUNT),
-            ("provider_fee", "fee:txn_gen", "n % 10 <> 0", fees, clearing, _FEE),
-            ("refund_intent", "rf:re_gen", "n % 10 = 0", wallet, flight, _AMOUNT),
-            ("refund_done", "rfok:re_gen", "n % 10 = 0", flight, clearing, _AMOUNT),
+        ids: list[int] = []
+        for kind, who in (
+            ("psp_clearing", "platform"),
+            ("wallet", f"user:{BUYER}"),
+            ("psp_fees", "platform"),
+            ("refund_in_flight", "refund:bench"),
         ):
-            await owner.execute(
-                f"""SELECT count(ledger.post('{kind}', '{key}' || lpad(n::text, 12, '0'), 'bench', 'bench',
-                      ARRAY[{one}, {other}]::bigint[], ARRAY[{amount}, -{amount}]))
-                    FROM generate_series(1, {count}) n WHERE {where}"""
-            )
-        await owner.execute("ANALYZE ledger.journal, ledger.entry, wallets.funding")
+            await open_accounts(owner, kind, f"SELECT '{who}'")
+            ids.append(await owner.fetchval("SELECT id FROM ledger.account WHERE kind = $1", kind))
+        clearing, wallet, fees, flight = ids
+        await write_journals(
+            owner,
+            f"""SELECT row_number() OVER (ORDER BY n, k.turn) AS n, k.kind, k.key || {_NUMBER} AS idem,
+                  'bench' AS ref, k.accounts, ARRAY[k.amount, -k.amount] AS amounts
+                FROM generate_series(1, {count}) n, LATERAL (VALUES
+                  (1, n % 10 <> 0, 'top_up', 'topup:pi_gen', ARRAY[{clearing}, {wallet}]::bigint[],
+                    {_AMOUNT}),
+                  (2, n % 10 <> 0, 'provider_fee', 'fee:txn_gen', ARRAY[{clearing}, {fees}], -{_FEE}),
+                  (3, n % 10 = 0, 'refund_intent', 'rf:re_gen', ARRAY[{wallet}, {flight}], {_AMOUNT}),
+                  (4, n % 10 = 0, 'refund_done', 'rfok:re_gen', ARRAY[{clearing}, {flight}], -{_AMOUNT}))
+                  k(turn, there, kind, key, accounts, amount)
+                WHERE k.there""",
+        )

@@ -5,18 +5,17 @@ import asyncio
 import json
 import os
 import re
-import resource
 import tempfile
-import time
 from datetime import timedelta
 from http.client import HTTPConnection
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from rich.console import Console
 
-from fondaco import checks, reconciliation
-from fondaco.bench import books
+from fondaco import audit, checks, reconciliation
+from fondaco.bench import books, payees
 from fondaco.bench.bench import Options
+from fondaco.bench.costs import measured
 from fondaco.bench.report import Result, Table
 from fondaco.bench.stack import Stack
 from fondaco.core.clock import now
@@ -82,10 +81,11 @@ async def posts(console: Console, options: Options) -> Result:
         "indexes without chain, floors, rules and references.",
     )
     with Stack(worker=False) as stack:
+        async with books.owner_of(stack.endpoints.owner_dsn, *books.LEDGER) as owner:
+            wallet, hold = await books.open_pairs(owner, 1000)
         async with books.owner_of(stack.endpoints.owner_dsn) as owner:
-            wallets, holds = await books.open_pairs(owner, 1000)
             await owner.execute(_BARE)
-        first = f"\\set a random(0, 999)\n\\set w {min(wallets)}\n\\set e {min(holds)}\n"
+        first = f"\\set a random(0, 999)\n\\set w {wallet}\n\\set e {hold}\n"
         for clients in options.clients:
             ours: list[int] = []
             bare: list[int] = []
@@ -103,9 +103,11 @@ async def posts(console: Console, options: Options) -> Result:
     return result
 
 
-def _peak_mib() -> int:
-    """The most memory this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+async def _faults(db: Database, stack: Stack, console: Console) -> list[str]:
+    """What `fondaco verify` finds, once the worker's part of it is done: events sealed."""
+    console.print("Verifying the books.", style="dim")
+    await audit.seal(db, stack.settings)
+    return [str(fault) for fault in await checks.verify_all(db, stack.settings)]
 
 
 def _timed(result: Result, title: str, rows: list[tuple[str, object]]) -> Result:
@@ -116,34 +118,32 @@ def _timed(result: Result, title: str, rows: list[tuple[str, object]]) -> Result
 
 async def payouts(console: Console, options: Options) -> Result:
     """A day's run over many stores: every line reserved for its payout."""
-    lines = max(1_000_000 * options.percent // 100, 100)
-    sellers = max(lines // 100, 1)
+    stores = max(10_000 * options.percent // 100, 1)
+    lines = stores * payees.LINES_A_STORE
+    result = Result("payouts")
     with Stack(worker=False) as stack:
-        console.print(f"Filling {sellers:,} stores with {lines:,} lines.", style="dim")
-        await books.fill_payable(stack.endpoints.owner_dsn, sellers, lines)
+        console.print(f"Filling {stores:,} stores with {lines:,} lines.", style="dim")
+        await payees.fill_payable(stack.endpoints.owner_dsn, stores)
         db = await Database(stack.endpoints.app_dsn, size=2).open()
         try:
-            before, began = _peak_mib(), time.monotonic()
-            await batch.run_due(db, stack.settings)
-            took = time.monotonic() - began
+            async with measured(stack) as cost:
+                await batch.run_due(db, stack.settings)
             row = await db.fetchrow(
                 SYSTEM,
                 """SELECT (SELECT count(*) FROM payouts.payout) AS payouts,
                      (SELECT count(*) FROM payouts.item) AS items,
                      (SELECT sum(amount) FROM payouts.payout)::bigint AS paid""",
             )
+            assert row
+            if (row["payouts"], row["items"], row["paid"]) != (stores, lines, lines * payees.PAID):
+                result.faults.append(f"not everybody was paid everything: {dict(row)}")
+            result.faults += await _faults(db, stack, console)
         finally:
             await db.close()
-    assert row
-    result = Result("payouts")
-    if (row["payouts"], row["items"], row["paid"]) != (sellers, lines, lines * 900):
-        result.faults.append(f"not everybody was paid everything: {dict(row)}")
     rows: list[tuple[str, object]] = [
-        ("stores", f"{sellers:,}"),
+        ("stores", f"{stores:,}"),
         ("lines reserved", f"{lines:,}"),
-        ("seconds", f"{took:.1f}"),
-        ("lines a second", f"{lines / took:,.0f}"),
-        ("memory of the process grew by, MiB", _peak_mib() - before),
+        *cost.rows(lines, "lines"),
     ]
     return _timed(result, "A payout run", rows)
 
@@ -173,10 +173,9 @@ async def reconcile(console: Console, options: Options) -> Result:
         await books.fill_movements(stack.endpoints.owner_dsn, count)
         db = await Database(stack.endpoints.app_dsn, size=2).open()
         try:
-            before, began = _peak_mib(), time.monotonic()
-            run_id = await reconciliation.begin(db, "clock")
-            done = await reconciliation.run(db, StripeGateway(stack.settings), stack.settings, run_id)
-            took = time.monotonic() - began
+            async with measured(stack, "sandbox") as cost:
+                run_id = await reconciliation.begin(db, "clock")
+                done = await reconciliation.run(db, StripeGateway(stack.settings), stack.settings, run_id)
             row = await db.fetchrow(SYSTEM, "SELECT * FROM reconciliation.run WHERE id = $1", run_id)
         finally:
             await db.close()
@@ -188,9 +187,7 @@ async def reconcile(console: Console, options: Options) -> Result:
         )
     rows: list[tuple[str, object]] = [
         ("movements", f"{count:,}"),
-        ("seconds", f"{took:.1f}"),
-        ("movements a second", f"{count / took:,.0f}"),
-        ("memory of the process grew by, MiB", _peak_mib() - before),
+        *cost.rows(count, "movements"),
     ]
     return _timed(result, "A reconciliation", rows)
 
@@ -201,24 +198,19 @@ async def verify(console: Console, options: Options) -> Result:
     pairs = min(5_000, entries // 4)
     with Stack(worker=False) as stack:
         console.print(f"Posting {entries:,} entries.", style="dim")
-        async with books.owner_of(stack.endpoints.owner_dsn) as owner:
-            await books.post_entries(owner, await books.open_pairs(owner, pairs), entries // (4 * pairs))
-            there: int = await owner.fetchval("SELECT count(*) FROM ledger.entry")
-            await owner.execute("ANALYZE")
+        await books.fill_entries(stack.endpoints.owner_dsn, pairs, entries // (4 * pairs))
         db = await Database(stack.endpoints.app_dsn, size=2).open()
         told: set[str] = set()
         try:
-            before, began = _peak_mib(), time.monotonic()
-            faults = await checks.verify_all(db, stack.settings, told.add)
-            took = time.monotonic() - began
+            there: int = await db.fetchval(SYSTEM, "SELECT count(*) FROM ledger.entry")
+            async with measured(stack) as cost:
+                faults = await checks.verify_all(db, stack.settings, told.add)
         finally:
             await db.close()
     result = Result("verify", faults=[str(fault) for fault in faults])
     rows: list[tuple[str, object]] = [
         ("entries", f"{there:,}"),
-        ("seconds", f"{took:.1f}"),
-        ("entries a second", f"{there / took:,.0f}"),
+        *cost.rows(there, "entries"),
         ("steps told of", len(told)),
-        ("memory of the process grew by, MiB", _peak_mib() - before),
     ]
     return _timed(result, "Verifying the books", rows)

@@ -2,9 +2,9 @@
 
 import asyncio
 import importlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -15,7 +15,7 @@ What = Literal[
     "purchases", "hot", "flow", "webhook", "catalogue", "memory", "soak", "profile", "posts", "payouts",
     "reconcile", "verify", "all"
 ]  # fmt: skip
-_MONEY = ("posts", "payouts", "reconcile", "verify")
+_MONEY: Sequence[What] = ("posts", "payouts", "reconcile", "verify")
 ALL: Sequence[What] = ("purchases", "hot", "flow", "webhook", "catalogue", "memory")
 """What `all` runs. The soak takes as long as it is told, the profile disturbs, and the millions of money
 take long to fill: each by its own name."""
@@ -46,9 +46,16 @@ async def _measure(name: What, console: Console, options: Options, json_file: Pa
         from fondaco.bench.soak import soak
 
         return await soak(console, options, json_file or Path("soak.json"))
-    place = "shop" if name == "catalogue" else "money" if name in _MONEY else name
-    result: Result = await getattr(importlib.import_module(f"fondaco.bench.{place}"), place)(console, options)
-    return result
+    return await measurement(name)(console, options)
+
+
+def measurement(name: What) -> Callable[[Console, Options], Awaitable[Result]]:
+    """What does this measurement: the function of its name in the module of its name, but for a few."""
+    module, function = (
+        ("money", name) if name in _MONEY else ("shop", "shop") if name == "catalogue" else (name, name)
+    )
+    found: Any = importlib.import_module(f"fondaco.bench.{module}")
+    return getattr(found, function)
 
 
 def _write_markdown(file: Path, results: Sequence[Result]) -> None:
