@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.problem import Invalid, NotFound
 from fondaco.core.viewer import Viewer
+from fondaco.ledger import AccountRef, seller_pending_of
 from fondaco.orders.combiner import Combiner
 from fondaco.orders.commission import (
     RuleWish,
@@ -18,7 +19,8 @@ from fondaco.orders.commission import (
     commission_rules,
     end_commission_rule,
 )
-from tests.support.money import give_money, make_buyer, make_staff
+from fondaco.orders.commission_tax import commission_taxes, set_commission_tax
+from tests.support.money import amount_on, give_money, make_buyer, make_staff
 from tests.support.shop import Shop, make_shop, purchase
 
 
@@ -117,3 +119,49 @@ def test_what_could_not_be_is_refused(wish: RuleWish) -> None:
     else:
         with pytest.raises(Invalid):
             check_rule(wish)
+
+
+async def test_the_tax_on_the_share_is_of_the_stores_country_and_frozen(db: Database) -> None:
+    """20.00 at 10 %: 2.00 share. The rate of a purchase stays; stores of other countries have none."""
+    staff = await make_staff(db, "finance")
+    before, german = await make_shop(db, price=2000, stock=9), await make_shop(db, price=2000, stock=9)
+    await sold_at(db, before)
+    assert await set_commission_tax(db, staff, country="de", bps=1900, reason="the law says so")
+    assert not await set_commission_tax(db, staff, country="DE", bps=1900, reason="once more")
+    await sold_at(db, german)
+    moved = await make_shop(db, price=2000, stock=9)  # opened under the rate
+    await db.execute(SYSTEM, "UPDATE sellers.seller SET country = 'FR' WHERE id = $1", moved.seller_id)
+    await sold_at(db, moved)
+    await set_commission_tax(db, staff, country="DE", bps=0, reason="it is over")
+    await sold_at(db, german)
+    rows = await db.fetch(
+        SYSTEM,
+        """SELECT l.commission_tax, l.terms->'commission_tax' AS terms FROM orders.order_line l
+           ORDER BY l.delivered_at""",
+    )
+    taxed = {"bps": 1900, "country": "DE"}
+    assert [(r["commission_tax"], r["terms"]) for r in rows] == [(0, None), (38, taxed), (0, None), (0, None)]
+    assert await commission_taxes(db, staff) == []
+    assert [t.bps for t in await commission_taxes(db, staff, ended=True)] == [1900]
+    lines = [r["id"] for r in await db.fetch(SYSTEM, "SELECT id FROM orders.order_line")]
+    await db.fetchval(SYSTEM, "SELECT orders.release($1, 'system')", lines)
+    assert await amount_on(db, AccountRef("tax_payable", "country:DE", "EUR")) == 38
+    assert await amount_on(db, seller_pending_of(german.seller_id, "EUR")) == 2 * 1800 - 38
+
+
+async def test_a_store_cannot_choose_its_rate(db: Database) -> None:
+    """Whoever writes it: the country's rate stands there."""
+    staff = await make_staff(db, "finance")
+    await set_commission_tax(db, staff, country="DE", bps=700, reason="the law says so")
+    shop = await make_shop(db)
+    for sql in ("commission_tax_bps = 0", "country = 'DE', commission_tax_bps = 5000"):
+        await db.execute(SYSTEM, f"UPDATE sellers.seller SET {sql} WHERE id = $1", shop.seller_id)
+        assert await db.fetchval(SYSTEM, "SELECT commission_tax_bps FROM sellers.seller") == 700
+    for country, bps, reason, field in (
+        ("D", 1, "x", "country"),
+        ("DE", 5001, "x", "bps"),
+        ("DE", 1, "", "reason"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await set_commission_tax(db, staff, country=country, bps=bps, reason=reason)
+        assert field in refused.value.fields

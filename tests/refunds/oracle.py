@@ -13,12 +13,13 @@ class Line:
     seller: int
     commission: int
     tax: int
+    commission_tax: int = 0
     released: bool = False
     matured: bool = False
 
     @property
     def left(self) -> int:
-        return self.seller + self.commission + self.tax
+        return self.seller + self.commission + self.tax + self.commission_tax
 
 
 @dataclass
@@ -43,14 +44,17 @@ class Books:
         amount = line.left if amount is None else amount
         if not 0 < amount <= line.left:
             return False
-        seller, commission, tax = share(amount, [line.seller, line.commission, line.tax])
+        seller, commission, tax, on_commission = share(
+            amount, [line.seller, line.commission, line.tax, line.commission_tax]
+        )
         line.seller -= seller
         line.commission -= commission
         line.tax -= tax
+        line.commission_tax -= on_commission
         self.wallet += amount
         if line.released:
             self.commission -= commission
-            self.tax -= tax
+            self.tax -= tax + on_commission
             if not line.matured:
                 taken = min(seller, self.pending)
                 self.pending -= taken
@@ -66,7 +70,7 @@ class Books:
             return
         line.released = True
         self.commission += line.commission
-        self.tax += line.tax
+        self.tax += line.tax + line.commission_tax
         netted = min(line.seller, self.owed)
         self.owed -= netted
         self.pending += line.seller - netted

@@ -23,12 +23,13 @@ from fondaco.ledger import (
     wallet_of,
 )
 from fondaco.orders.combiner import Combiner
+from fondaco.orders.commission_tax import set_commission_tax
 from fondaco.orders.model import Policy, Purchase
 from fondaco.refunds import NotRefundable, RefundAboveRest
 from tests.refunds.oracle import Books, Line
 from tests.refunds.test_refund_line import give_back, line_of, release, sold
 from tests.support.bouncer import database
-from tests.support.money import amount_on, give_money, journals, make_buyer
+from tests.support.money import amount_on, give_money, journals, make_buyer, make_staff
 from tests.support.postgres import Databases
 from tests.support.shop import Wish, books, make_listing, make_shop, whole
 
@@ -46,9 +47,17 @@ STEPS = st.lists(
 
 
 async def bought(
-    db: Database, owner: asyncpg.Connection, currency: str, prices: list[int], bps: int, tax: int
+    db: Database,
+    owner: asyncpg.Connection,
+    currency: str,
+    prices: list[int],
+    bps: int,
+    tax: int,
+    tax_bps: int,
 ) -> tuple[UUID, UUID, list[UUID], Books]:
     """Three lines of one store bought in one order: buyer, seller, lines and what the books hold."""
+    staff = await make_staff(db, "finance")
+    await set_commission_tax(db, staff, country="DE", bps=tax_bps, reason="the law says so")
     shop = await make_shop(db, price=1, stock=0)
     listings = [await make_listing(db, shop.seller_id, price=p, stock=1, currency=currency) for p in prices]
     buyer = await make_buyer(db)
@@ -59,7 +68,7 @@ async def bought(
     await Combiner(db).buy(asked)
     rows = await db.fetch(
         SYSTEM,
-        """SELECT l.id, l.total, l.commission FROM orders.order_line l
+        """SELECT l.id, l.total, l.commission, l.commission_tax FROM orders.order_line l
            WHERE l.buyer_id = $1 ORDER BY array_position($2::uuid[], l.listing_id)""",
         buyer.user(),
         listings,
@@ -67,9 +76,12 @@ async def bought(
     made = Books()
     for row, price in zip(rows, prices, strict=True):
         assert row["commission"] == commission(price, 0, bps)
-        part = min(tax, price - row["commission"])
+        on_commission = row["commission"] * tax_bps // 10_000
+        assert row["commission_tax"] == on_commission
+        part = min(tax, price - row["commission"] - on_commission)
         await owner.execute("UPDATE orders.order_line SET tax = $2 WHERE id = $1", row["id"], part)
-        made.lines.append(Line(price, price - row["commission"] - part, row["commission"], part))
+        seller = price - row["commission"] - part - on_commission
+        made.lines.append(Line(price, seller, row["commission"], part, on_commission))
     return buyer.user(), shop.seller_id, [r["id"] for r in rows], made
 
 
@@ -116,8 +128,9 @@ async def compare(
     assert there == {name: getattr(model, name) for name in there}
     for line, wanted in zip(lines, model.lines, strict=True):
         row = await line_of(db, line)
-        parts = (row["commission"] - row["refunded_commission"], row["tax"] - row["refunded_tax"])
-        assert (row["total"] - row["refunded"], *parts) == (wanted.left, wanted.commission, wanted.tax)
+        parts = [row[kind] - row[f"refunded_{kind}"] for kind in ("commission", "tax", "commission_tax")]
+        assert parts == [wanted.commission, wanted.tax, wanted.commission_tax]
+        assert row["total"] - row["refunded"] == wanted.left
 
 
 async def history(
@@ -127,10 +140,11 @@ async def history(
     prices: list[int],
     bps: int,
     tax: int,
+    tax_bps: int,
     steps: object,
 ) -> None:
     before = await books(db)
-    buyer, seller, lines, model = await bought(db, owner, currency, prices, bps, tax)
+    buyer, seller, lines, model = await bought(db, owner, currency, prices, bps, tax, tax_bps)
     for what, k, n in steps:  # type: ignore[attr-defined]
         done = await step(db, owner, seller, lines[k], what, n)
         if what == "refund":
@@ -167,10 +181,11 @@ def test_random_histories_agree_to_the_cent(databases: Databases) -> None:
             st.lists(st.integers(1, 3999), min_size=LINES, max_size=LINES),
             st.sampled_from((0, 1, 333, 1000, 5000)),
             st.integers(0, 700),
+            st.sampled_from((0, 1, 700, 1900, 5000)),
             STEPS,
         )
-        def run(currency: str, prices: list[int], bps: int, tax: int, steps: object) -> None:
-            loop.run_until_complete(history(db, owner, currency, prices, bps, tax, steps))
+        def run(currency: str, prices: list[int], bps: int, tax: int, tax_bps: int, steps: object) -> None:
+            loop.run_until_complete(history(db, owner, currency, prices, bps, tax, tax_bps, steps))
 
         try:
             run()

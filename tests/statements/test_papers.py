@@ -22,6 +22,7 @@ from fondaco.core.viewer import Viewer
 from fondaco.core.web import Parts
 from fondaco.ledger import platform, post, seller_available_of, seller_pending_of
 from fondaco.orders.combiner import Combiner
+from fondaco.orders.commission_tax import set_commission_tax
 from fondaco.settings import Settings
 from fondaco.statements import (
     Content,
@@ -42,7 +43,7 @@ from fondaco.statements import (
 )
 from fondaco.statements.jobs import close_month, read_events
 from fondaco.statements.sellers import statement
-from tests.support.money import give_money, make_buyer
+from tests.support.money import give_money, make_buyer, make_staff
 from tests.support.payouts import paid_shop
 from tests.support.shop import Shop, make_shop, purchase
 
@@ -163,9 +164,14 @@ async def test_an_order_gets_its_invoice_which_only_its_buyer_reads(db: Database
     assert len(await numbers(db)) == 1
 
 
+@pytest.mark.parametrize("tax", [0, 75])
 async def test_a_month_is_closed_once_and_its_statement_is_the_ledger(
-    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch, tax: int
 ) -> None:
+    """`tax`: 19 % of the commission, rounded down, when the store's country has such a rate."""
+    if tax:
+        staff = await make_staff(db, "finance")
+        await set_commission_tax(db, staff, country="DE", bps=1900, reason="the law says so")
     shop = await make_shop(db, price=1999, stock=3)
     _, order = await bought(db, shop, 2)
     lines = [r["id"] for r in await db.fetch(SYSTEM, "SELECT id FROM orders.order_line")]
@@ -179,9 +185,11 @@ async def test_a_month_is_closed_once_and_its_statement_is_the_ledger(
     papers = {p.kind: p for p in (await store_papers(db, shop.owner, CURSORS)).items}
     assert set(papers) == {"statement", "commission_invoice"}
     assert {p.period for p in papers.values()} == {month}
-    assert papers["commission_invoice"].total == 399
+    assert papers["commission_invoice"].total == 399 + tax
+    invoice = await store_paper(db, shop.owner, papers["commission_invoice"].id)
+    assert invoice.content.lines[0].amounts == ([399, tax, 399 + tax] if tax else [399])
     told = await store_paper(db, shop.owner, papers["statement"].id)
-    assert told.content.totals[-1].amounts == [3998 - 399, 0, 0, 0, 3998 - 399]
+    assert told.content.totals[-1].amounts == [3998 - 399 - tax, 0, 0, 0, 3998 - 399 - tax]
     number = await db.fetchval(SYSTEM, "SELECT number FROM orders.orders WHERE id = $1", order)
     assert [line.text for line in told.content.lines] == ["Sale released"]
     assert number in told.content.lines[0].detail

@@ -66,7 +66,8 @@ async def bear(conn: Connection, row: Record) -> None:
     """Have the sellers bear their shares of what a lost chargeback left owed; each line once."""
     lines = await conn.fetch(
         """SELECT k.line_id, k.order_id, k.seller_id, k.amount, k.bps,
-             l.total - l.commission - l.tax - (l.refunded - l.refunded_commission - l.refunded_tax) AS part
+             l.total - l.commission - l.tax - l.commission_tax - (l.refunded - l.refunded_commission
+               - l.refunded_tax - l.refunded_commission_tax) AS part
            FROM chargebacks.line k JOIN orders.order_line l ON l.id = k.line_id
            WHERE k.chargeback_id = $1 AND k.policy <> 'platform' AND k.bps > 0 AND k.borne = 0
            ORDER BY k.seller_id, k.line_id""",

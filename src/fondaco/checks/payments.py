@@ -181,7 +181,8 @@ PAYMENTS: tuple[Check, ...] = (
         """SELECT coalesce(l.currency, b.currency) AS currency, coalesce(l.commission, 0) AS commission,
              coalesce(l.tax, 0) AS tax, coalesce(b.booked, 0) AS booked, coalesce(b.taxed, 0) AS taxed
            FROM (SELECT currency, sum(commission - refunded_commission) AS commission,
-                   sum(tax - refunded_tax) AS tax FROM orders.order_line
+                   sum(tax - refunded_tax + commission_tax - refunded_commission_tax) AS tax
+                 FROM orders.order_line
                  WHERE escrow_state IN ('RELEASED', 'SPLIT') GROUP BY 1) l
            FULL JOIN (SELECT currency, sum(amount) FILTER (WHERE kind = 'commission') AS booked,
                         sum(amount) FILTER (WHERE kind = 'tax_payable') AS taxed FROM ledger.account_balance

@@ -7,12 +7,14 @@ REFUNDS: tuple[Check, ...] = (
         "I14",
         "line {id}",
         "says {refunded} refunded ({commission} commission, {tax} tax); its refunds make {n}, {c} and {t}",
-        """SELECT l.id, l.refunded, l.refunded_commission AS commission, l.refunded_tax AS tax,
+        """SELECT l.id, l.refunded, l.refunded_commission AS commission,
+             l.refunded_tax + l.refunded_commission_tax AS tax,
              coalesce(r.n, 0) AS n, coalesce(r.c, 0) AS c, coalesce(r.t, 0) AS t
            FROM (SELECT * FROM orders.order_line WHERE refunded > 0) l
-           FULL JOIN (SELECT line_id, sum(amount) AS n, sum(commission) AS c, sum(tax) AS t
+           FULL JOIN (SELECT line_id, sum(amount) AS n, sum(commission) AS c, sum(tax + commission_tax) AS t
                       FROM refunds.refund GROUP BY line_id) r ON r.line_id = l.id
-           WHERE (l.refunded, l.refunded_commission, l.refunded_tax) IS DISTINCT FROM (r.n, r.c, r.t)""",
+           WHERE (l.refunded, l.refunded_commission, l.refunded_tax + l.refunded_commission_tax)
+             IS DISTINCT FROM (r.n, r.c, r.t)""",
     ),
     Check(
         "I16",

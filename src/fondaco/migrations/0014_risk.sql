@@ -254,6 +254,10 @@ BEGIN
       accounts := accounts || ledger.open_account('tax_payable', 'platform', l.currency);
       amounts := amounts || l.refunded_tax - l.tax;
     END IF;
+    IF l.commission_tax > l.refunded_commission_tax THEN
+      accounts := accounts || ledger.open_account('tax_payable', 'country:' || (l.terms->'commission_tax'->>'country'), l.currency);
+      amounts := amounts || l.refunded_commission_tax - l.commission_tax;
+    END IF;
     PERFORM ledger.post('release', 'release:' || l.id, 'order:' || l.order_id, p_actor, accounts, amounts);
     PERFORM audit.record('line.released', 'order:' || l.order_id, p_actor, jsonb_strip_nulls(jsonb_build_object(
               'line_id', l.id, 'buyer_id', l.buyer_id, 'seller_id', l.seller_id, 'netted', nullif(debt, 0),

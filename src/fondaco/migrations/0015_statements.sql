@@ -271,13 +271,14 @@ BEGIN
             'region', w.region, 'edition', w.edition, 'activation', w.activation, 'seller', w.name,
             'seller_slug', w.seller_slug, 'price_version', w.price_version, 'listing_version', w.version,
             'commission_bps', w.bps, 'commission_rule', w.rule, 'funding', p_pay,
+            'commission_tax', CASE WHEN w.tax_bps > 0 THEN jsonb_build_object('bps', w.tax_bps, 'country', w.country) END,
             'protection_days', coalesce((w.release->>'days')::int, h.protection_days),
             'maturity_days', h.maturity_days, 'release', coalesce(w.release, h.release), 'refund', h.refund)
         )::wanted ORDER BY w.listing_id) AS lines, sum(w.price * w.quantity)::bigint AS total
       FROM (
         SELECT x.*, l.seller_id, l.kind, l.state, l.title, l.slug, l.platform, l.region, l.edition, l.activation,
                l.price, l.price_version, l.version, l.max_per_order, l.currency::text, s.state AS store, s.name,
-               s.slug AS seller_slug, s.release, r.id AS rule,
+               s.slug AS seller_slug, s.commission_tax_bps AS tax_bps, s.country, s.release, r.id AS rule,
                CASE WHEN r.weight >= 8 THEN r.bps ELSE coalesce(s.commission_bps, r.bps, h.bps) END AS bps,
                dense_rank() OVER (ORDER BY l.seller_id)::int AS part
         FROM (

@@ -226,3 +226,50 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION orders.close_group FROM PUBLIC;
+
+ALTER TABLE sellers.seller ADD COLUMN commission_tax_bps int NOT NULL DEFAULT 0 CHECK (commission_tax_bps BETWEEN 0 AND 5000);
+ALTER TABLE orders.order_line ADD COLUMN commission_tax bigint NOT NULL DEFAULT 0,
+  ADD COLUMN refunded_commission_tax bigint NOT NULL DEFAULT 0;
+ALTER TABLE orders.order_line DROP CONSTRAINT order_line_refunded_parts;
+ALTER TABLE orders.order_line ADD CONSTRAINT order_line_refunded_parts CHECK (refunded_commission BETWEEN 0 AND commission
+  AND refunded_tax BETWEEN 0 AND tax AND refunded_commission_tax BETWEEN 0 AND commission_tax
+  AND refunded - refunded_commission - refunded_tax - refunded_commission_tax
+    BETWEEN 0 AND total - commission - tax - commission_tax) NOT VALID;
+ALTER TABLE orders.order_line VALIDATE CONSTRAINT order_line_refunded_parts;
+
+-- What tax is on the marketplace's share, by the country of the store: out of the store's part, at the release.
+-- Rates are not changed: one ends, another begins. A store carries the rate of its country, a purchase freezes it
+-- in its lines.
+CREATE TABLE orders.commission_tax (
+  id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  country  char(2) NOT NULL CHECK (country ~ '^[A-Z]{2}$'),
+  bps      int NOT NULL CHECK (bps BETWEEN 0 AND 5000),
+  reason   text NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+  added_by uuid NOT NULL REFERENCES identity.users,
+  added_at timestamptz NOT NULL DEFAULT now(),
+  ended_by uuid REFERENCES identity.users,
+  ended_at timestamptz,
+  CHECK ((ended_at IS NULL) = (ended_by IS NULL))
+);
+CREATE UNIQUE INDEX commission_tax_now ON orders.commission_tax (country) WHERE ended_at IS NULL;
+GRANT SELECT, INSERT ON orders.commission_tax TO fondaco_app;
+GRANT UPDATE (ended_by, ended_at) ON orders.commission_tax TO fondaco_app;
+SELECT core.wall('orders.commission_tax', '', '');
+
+CREATE FUNCTION orders.taxed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+BEGIN
+  NEW.commission_tax_bps := coalesce((SELECT t.bps FROM commission_tax t
+    WHERE t.country = NEW.country AND t.ended_at IS NULL), 0);
+  RETURN NEW;
+END $$;
+CREATE TRIGGER commission_tax BEFORE INSERT OR UPDATE OF country, commission_tax_bps ON sellers.seller
+  FOR EACH ROW EXECUTE FUNCTION orders.taxed();
+
+-- What a seller has of a line, after what was refunded of it.
+CREATE OR REPLACE FUNCTION orders.seller_part(l orders.order_line) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+  SELECT l.total - l.commission - l.tax - l.commission_tax
+    - (l.refunded - l.refunded_commission - l.refunded_tax - l.refunded_commission_tax)
+$$;
+
+REVOKE ALL ON FUNCTION orders.taxed FROM PUBLIC;

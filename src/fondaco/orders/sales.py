@@ -38,6 +38,9 @@ class SellerOrderLine(msgspec.Struct, frozen=True, kw_only=True):
     unit_price: MinorUnits
     total: MinorUnits
     commission: Annotated[int, Meta(description="The marketplace's share, minor units.")]
+    tax_on_commission: Annotated[
+        int, Meta(description="Tax on that share, minor units, less what refunds gave back of it.")
+    ]
     net: Annotated[int, Meta(description="What the seller gets, minor units.")]
     refunded: Annotated[int, Meta(description="What went back to the buyer, minor units.")]
     currency: str
@@ -168,7 +171,8 @@ async def seller_sales(
              count(DISTINCT order_id) AS orders, sum(quantity)::bigint AS units,
              sum(total - refunded)::bigint AS gross,
              sum(commission - refunded_commission)::bigint AS commission,
-             sum(total - refunded - commission + refunded_commission - tax + refunded_tax)::bigint AS net
+             sum(total - refunded - commission + refunded_commission - tax + refunded_tax
+               - commission_tax + refunded_commission_tax)::bigint AS net
            FROM orders.order_line
            WHERE seller_id = $1 AND delivered_at >= $2::date::timestamp AT TIME ZONE 'UTC'
              AND delivery_state = 'DELIVERED'
@@ -197,7 +201,7 @@ async def seller_balance(db: Database, viewer: Viewer) -> list[SellerBalance]:
         )
         held = await conn.fetch(
             """SELECT l.currency, sum(b.amount - l.commission + l.refunded_commission - l.tax
-                 + l.refunded_tax)::bigint AS amount
+                 + l.refunded_tax - l.commission_tax + l.refunded_commission_tax)::bigint AS amount
                FROM orders.order_line l
                JOIN ledger.account a ON a.kind = 'escrow' AND a.owner = 'line:' || l.id
                  AND a.currency = l.currency
@@ -216,7 +220,9 @@ async def seller_balance(db: Database, viewer: Viewer) -> list[SellerBalance]:
 async def _lines(conn: Connection, order_ids: Sequence[UUID]) -> dict[UUID, list[SellerOrderLine]]:
     rows = await conn.fetch(
         """SELECT l.*, l.total - l.refunded - l.commission + l.refunded_commission - l.tax
-             + l.refunded_tax AS net, (SELECT count(*) FROM delivery.entitlement e
+             + l.refunded_tax - l.commission_tax + l.refunded_commission_tax AS net,
+             l.commission_tax - l.refunded_commission_tax AS tax_on_commission,
+             (SELECT count(*) FROM delivery.entitlement e
              WHERE e.line_id = l.id AND e.revealed_at IS NOT NULL) AS revealed
            FROM orders.order_line l WHERE l.order_id = ANY ($1) ORDER BY l.id""",
         order_ids,

@@ -86,11 +86,14 @@ CREATE TABLE orders.order_line (
   refunded_tax   bigint NOT NULL DEFAULT 0,
   taken_back     int NOT NULL DEFAULT 0,               -- units or copies the buyer gave back
   frozen_at      timestamptz,                          -- while a case keeps the money where it is
+  commission_tax bigint NOT NULL DEFAULT 0,            -- on the commission; out of the seller's part
+  refunded_commission_tax bigint NOT NULL DEFAULT 0,
   CHECK (total = unit_price * quantity),
   CHECK (commission + tax <= total AND refunded <= total),
   CONSTRAINT order_line_refunded_parts CHECK (refunded_commission BETWEEN 0 AND commission
-    AND refunded_tax BETWEEN 0 AND tax
-    AND refunded - refunded_commission - refunded_tax BETWEEN 0 AND total - commission - tax),
+    AND refunded_tax BETWEEN 0 AND tax AND refunded_commission_tax BETWEEN 0 AND commission_tax
+    AND refunded - refunded_commission - refunded_tax - refunded_commission_tax
+      BETWEEN 0 AND total - commission - tax - commission_tax),
   CONSTRAINT order_line_taken_back CHECK (taken_back BETWEEN 0 AND quantity)
 );
 CREATE TRIGGER delivery_machine BEFORE INSERT OR UPDATE OF delivery_state ON orders.order_line
@@ -154,6 +157,35 @@ CREATE TABLE orders.commission_rule (
 CREATE INDEX commission_rule_now ON orders.commission_rule (weight DESC, id DESC) WHERE ended_at IS NULL;
 GRANT SELECT, INSERT, UPDATE ON orders.commission_rule TO fondaco_app;
 SELECT core.wall('orders.commission_rule', '', '');
+
+-- What tax is on the marketplace's share, by the country of the store: out of the store's part, at the release.
+-- Rates are not changed: one ends, another begins. A store carries the rate of its country, a purchase freezes it
+-- in its lines.
+CREATE TABLE orders.commission_tax (
+  id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  country  char(2) NOT NULL CHECK (country ~ '^[A-Z]{2}$'),
+  bps      int NOT NULL CHECK (bps BETWEEN 0 AND 5000),
+  reason   text NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+  added_by uuid NOT NULL REFERENCES identity.users,
+  added_at timestamptz NOT NULL DEFAULT now(),
+  ended_by uuid REFERENCES identity.users,
+  ended_at timestamptz,
+  CHECK ((ended_at IS NULL) = (ended_by IS NULL))
+);
+CREATE UNIQUE INDEX commission_tax_now ON orders.commission_tax (country) WHERE ended_at IS NULL;
+GRANT SELECT, INSERT ON orders.commission_tax TO fondaco_app;
+GRANT UPDATE (ended_by, ended_at) ON orders.commission_tax TO fondaco_app;
+SELECT core.wall('orders.commission_tax', '', '');
+
+CREATE FUNCTION orders.taxed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp AS $$
+BEGIN
+  NEW.commission_tax_bps := coalesce((SELECT t.bps FROM commission_tax t
+    WHERE t.country = NEW.country AND t.ended_at IS NULL), 0);
+  RETURN NEW;
+END $$;
+CREATE TRIGGER commission_tax BEFORE INSERT OR UPDATE OF country, commission_tax_bps ON sellers.seller
+  FOR EACH ROW EXECUTE FUNCTION orders.taxed();
 
 -- ---------------------------------------------------------------------------------------------------
 -- Buying. One call takes an array of purchases and answers one row each, in order of arrival. A purchase
@@ -249,13 +281,14 @@ BEGIN
             'region', w.region, 'edition', w.edition, 'activation', w.activation, 'seller', w.name,
             'seller_slug', w.seller_slug, 'price_version', w.price_version, 'listing_version', w.version,
             'commission_bps', w.bps, 'commission_rule', w.rule, 'funding', p_pay,
+            'commission_tax', CASE WHEN w.tax_bps > 0 THEN jsonb_build_object('bps', w.tax_bps, 'country', w.country) END,
             'protection_days', coalesce((w.release->>'days')::int, h.protection_days),
             'maturity_days', h.maturity_days, 'release', coalesce(w.release, h.release), 'refund', h.refund)
         )::wanted ORDER BY w.listing_id) AS lines, sum(w.price * w.quantity)::bigint AS total
       FROM (
         SELECT x.*, l.seller_id, l.kind, l.state, l.title, l.slug, l.platform, l.region, l.edition, l.activation,
                l.price, l.price_version, l.version, l.max_per_order, l.currency::text, s.state AS store, s.name,
-               s.slug AS seller_slug, s.release, r.id AS rule,
+               s.slug AS seller_slug, s.commission_tax_bps AS tax_bps, s.country, s.release, r.id AS rule,
                CASE WHEN r.weight >= 8 THEN r.bps ELSE coalesce(s.commission_bps, r.bps, h.bps) END AS bps,
                dense_rank() OVER (ORDER BY l.seller_id)::int AS part
         FROM (
@@ -403,9 +436,11 @@ BEGIN
     FROM unnest(p_chosen) h, LATERAL (
       SELECT l.part, l.seller_id, sum(l.price * l.quantity) AS total FROM unnest(h.lines) l GROUP BY 1, 2) w;
   INSERT INTO order_line (id, order_id, buyer_id, seller_id, listing_id, quantity, unit_price, total,
-                          commission, currency, terms, delivery_state, escrow_state, release_at, delivered_at)
+                          commission, commission_tax, currency, terms, delivery_state, escrow_state, release_at,
+                          delivered_at)
     SELECT w.line_id, (h.parts->(w.part - 1)->>'id')::uuid, h.buyer, w.seller_id, w.listing_id, w.quantity,
-           w.price, w.price * w.quantity, w.commission, h.currency, w.terms,
+           w.price, w.price * w.quantity, w.commission, CASE WHEN p_pay = 'destination' THEN 0
+             ELSE coalesce(w.commission * (w.terms->'commission_tax'->>'bps')::int / 10000, 0) END, h.currency, w.terms,
            CASE WHEN paid THEN 'DELIVERED' ELSE 'RESERVED' END, CASE WHEN paid THEN 'HELD' ELSE 'EMPTY' END,
            moment + make_interval(days => (w.terms->>'protection_days')::int), moment
     FROM unnest(p_chosen) h, unnest(h.lines) w;
@@ -751,7 +786,8 @@ END $$;
 
 -- What a seller has of a line, after what was refunded of it.
 CREATE FUNCTION orders.seller_part(l orders.order_line) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-  SELECT l.total - l.commission - l.tax - (l.refunded - l.refunded_commission - l.refunded_tax)
+  SELECT l.total - l.commission - l.tax - l.commission_tax
+    - (l.refunded - l.refunded_commission - l.refunded_tax - l.refunded_commission_tax)
 $$;
 
 -- Protection ends: what is left of a held line's money goes to the seller (what they owe first, the rest
@@ -792,6 +828,10 @@ BEGIN
     IF l.tax > l.refunded_tax THEN
       accounts := accounts || ledger.open_account('tax_payable', 'platform', l.currency);
       amounts := amounts || l.refunded_tax - l.tax;
+    END IF;
+    IF l.commission_tax > l.refunded_commission_tax THEN
+      accounts := accounts || ledger.open_account('tax_payable', 'country:' || (l.terms->'commission_tax'->>'country'), l.currency);
+      amounts := amounts || l.refunded_commission_tax - l.commission_tax;
     END IF;
     PERFORM ledger.post('release', 'release:' || l.id, 'order:' || l.order_id, p_actor, accounts, amounts);
     PERFORM audit.record('line.released', 'order:' || l.order_id, p_actor, jsonb_strip_nulls(jsonb_build_object(

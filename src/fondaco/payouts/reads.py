@@ -104,8 +104,8 @@ async def _buckets(conn: Connection, seller_id: UUID, settings: Settings) -> lis
            UNION ALL
            SELECT l.currency::text, CASE l.escrow_state WHEN 'FROZEN' THEN 'frozen' ELSE 'held' END,
              sum(orders_part)::bigint
-           FROM (SELECT currency, escrow_state, total - commission - tax
-             - (refunded - refunded_commission - refunded_tax) AS orders_part
+           FROM (SELECT currency, escrow_state, total - commission - tax - commission_tax
+             - (refunded - refunded_commission - refunded_tax - refunded_commission_tax) AS orders_part
                  FROM orders.order_line WHERE seller_id = $1 AND escrow_state IN ('HELD', 'FROZEN')) l
            GROUP BY 1, 2
            UNION ALL

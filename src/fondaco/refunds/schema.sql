@@ -13,6 +13,7 @@ CREATE TABLE refunds.refund (
   currency       char(3) NOT NULL,
   commission     bigint NOT NULL CHECK (commission >= 0),  -- of it: given back by the marketplace
   tax            bigint NOT NULL CHECK (tax >= 0),
+  commission_tax bigint NOT NULL DEFAULT 0 CHECK (commission_tax >= 0),  -- and the tax on that
   from_escrow    bigint NOT NULL DEFAULT 0 CHECK (from_escrow >= 0),
   from_pending   bigint NOT NULL DEFAULT 0 CHECK (from_pending >= 0),
   from_available bigint NOT NULL DEFAULT 0 CHECK (from_available >= 0),
@@ -36,7 +37,7 @@ CREATE TABLE refunds.refund (
   recovered      bigint NOT NULL DEFAULT 0,            -- of it: of such credit that had been written off
   CONSTRAINT refund_credit CHECK (credit >= 0 AND recovered >= 0 AND promo + credit + recovered <= amount),
   CHECK (CASE WHEN after_release THEN from_escrow = 0
-           AND commission + tax + from_pending + from_available + from_reserve + as_debt + from_account = amount
+           AND commission + tax + commission_tax + from_pending + from_available + from_reserve + as_debt + from_account = amount
          ELSE from_escrow = amount AND from_pending + from_available + from_reserve + as_debt + from_account = 0 END),
   CHECK (CASE WHEN direct THEN after_release AND from_pending + from_available + from_reserve + as_debt + promo = 0
          ELSE from_account = 0 END),
@@ -157,7 +158,10 @@ BEGIN
       (5, 'tax_payable', 'platform', CASE WHEN r.after_release THEN r.tax ELSE 0 END),
       (6, 'seller_pending', seller, r.from_pending), (7, 'seller_available', seller, r.from_available),
       (8, 'seller_reserve', seller, r.from_reserve), (9, 'seller_receivable', seller, r.as_debt),
-      (10, 'dest_clearing', seller, r.from_account)) t(n, kind, owner, amount)
+      (10, 'dest_clearing', seller, r.from_account),
+      (12, 'tax_payable', 'country:' || (SELECT l.terms->'commission_tax'->>'country' FROM orders.order_line l
+         WHERE l.id = r.line_id AND r.commission_tax > 0),
+       CASE WHEN r.after_release THEN r.commission_tax ELSE 0 END)) t(n, kind, owner, amount)
     WHERE t.amount <> 0;
   RETURN ledger.post(CASE WHEN r.direct THEN 'destination_refund' WHEN r.after_release THEN 'refund_released'
       ELSE 'refund_line' END, 'refund:' || r.id, 'order:' || r.order_id, r.actor, accounts, amounts);
@@ -197,9 +201,11 @@ BEGIN
   IF verdict <> 'refunded' THEN RETURN; END IF;
   amount := coalesce(p_amount, remaining);
   whole := amount = remaining;
-  parts := share(amount, ARRAY[orders.seller_part(l), l.commission - l.refunded_commission, l.tax - l.refunded_tax]);
+  parts := share(amount, ARRAY[orders.seller_part(l), l.commission - l.refunded_commission, l.tax - l.refunded_tax,
+    l.commission_tax - l.refunded_commission_tax]);
   r.id := p_id; r.line_id := l.id; r.order_id := l.order_id; r.buyer_id := l.buyer_id; r.seller_id := l.seller_id;
   r.amount := amount; r.currency := l.currency; r.commission := parts[2]; r.tax := parts[3];
+  r.commission_tax := parts[4];
   r.direct := l.escrow_state = 'DIRECT';
   r.after_release := r.direct OR l.escrow_state IN ('RELEASED', 'SPLIT');
   r.from_escrow := CASE WHEN r.after_release THEN 0 ELSE amount END;
@@ -222,7 +228,8 @@ BEGIN
   r.taken_back := back.taken; r.for_sale := back.for_sale;
   INSERT INTO refund SELECT r.*;
   UPDATE orders.order_line i SET refunded = i.refunded + r.amount, refunded_commission = i.refunded_commission + r.commission,
-      refunded_tax = i.refunded_tax + r.tax, taken_back = i.taken_back + back.taken,
+      refunded_tax = i.refunded_tax + r.tax,
+      refunded_commission_tax = i.refunded_commission_tax + r.commission_tax, taken_back = i.taken_back + back.taken,
       escrow_state = CASE WHEN whole AND (r.direct OR NOT r.after_release) THEN 'REFUNDED' ELSE i.escrow_state END,
       frozen_at = CASE WHEN whole AND NOT r.after_release THEN NULL ELSE i.frozen_at END,
       delivery_state = CASE WHEN whole THEN 'REFUNDED' ELSE i.delivery_state END

@@ -11,6 +11,7 @@ CREATE TABLE sellers.seller (
   country        char(2) NOT NULL CHECK (country ~ '^[A-Z]{2}$'),
   state          text NOT NULL,
   commission_bps int CHECK (commission_bps BETWEEN 0 AND 5000),                -- NULL: the marketplace's
+  commission_tax_bps int NOT NULL DEFAULT 0 CHECK (commission_tax_bps BETWEEN 0 AND 5000),  -- its country's, by a trigger
   created_at     timestamptz NOT NULL DEFAULT now(),
   version        int NOT NULL DEFAULT 1,
   release        jsonb                                                         -- its own release policy; NULL: the marketplace's

@@ -57,7 +57,8 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     parts: list[HeldPart]
 
 
-_PART = "l.total - l.commission - l.tax - (l.refunded - l.refunded_commission - l.refunded_tax)"
+_PART = """l.total - l.commission - l.tax - l.commission_tax
+  - (l.refunded - l.refunded_commission - l.refunded_tax - l.refunded_commission_tax)"""
 """What the seller has of a line after refunds, as orders.seller_part says."""
 _HELD = f"""SELECT l.order_id, o.number, l.terms->>'title' AS title, {_PART} AS part,
     CASE WHEN l.escrow_state = 'HELD' THEN l.release_at END AS until,

@@ -159,9 +159,12 @@ async def commission_paper(
              JOIN ledger.entry e ON e.account_id = a.id JOIN ledger.journal j ON j.id = e.journal_id
              WHERE a.owner = $1 AND a.currency = $2 AND a.kind = ANY ($3) AND j.posted_at >= $4
                AND j.posted_at < $5 AND j.kind IN ('release', 'refund_released'))
-           SELECT m.id, m.kind, m.posted_at, m.ref, (-sum(e.amount))::bigint AS amount FROM mine m
-           JOIN ledger.entry e ON e.journal_id = m.id
-           JOIN ledger.account c ON c.id = e.account_id AND c.kind = 'commission'
+           SELECT m.id, m.kind, m.posted_at, m.ref,
+             (-coalesce(sum(e.amount) FILTER (WHERE c.kind = 'commission'), 0))::bigint AS amount,
+             (-coalesce(sum(e.amount) FILTER (WHERE c.kind = 'tax_payable'), 0))::bigint AS tax
+           FROM mine m JOIN ledger.entry e ON e.journal_id = m.id
+           JOIN ledger.account c ON c.id = e.account_id AND (c.kind = 'commission'
+             OR c.kind = 'tax_payable' AND c.owner LIKE 'country:%')
            GROUP BY m.id, m.kind, m.posted_at, m.ref ORDER BY m.id""",
         f"seller:{store['id']}",
         currency,
@@ -172,13 +175,14 @@ async def commission_paper(
     if not rows:
         return None
     numbers = await _order_numbers(conn, rows)
-    total = sum(row["amount"] for row in rows)
-    back = total < 0
+    taxed = any(row["tax"] for row in rows)
+    totals = _with_tax(sum(row["amount"] for row in rows), sum(row["tax"] for row in rows), taxed)
+    back = totals[-1] < 0
     lines = [
         PaperLine(
             "Share of a sale" if row["amount"] > 0 else "Share returned with a refund",
             _detail(row, numbers),
-            [row["amount"]],
+            _with_tax(row["amount"], row["tax"], taxed),
         )
         for row in rows
     ]
@@ -191,12 +195,16 @@ async def commission_paper(
         receiver=f"{store['name']} ({store['country']})",
         currency=currency,
         facts=[("Month", f"{month} (UTC)"), ("Sales and refunds", str(len(lines)))],
-        columns=["Amount"],
+        columns=["Share", f"Tax ({store['country']})", "Amount"] if taxed else ["Amount"],
         lines=lines,
-        totals=[PaperLine("Returned to you" if back else "Total", "", [total])],
+        totals=[PaperLine("Returned to you" if back else "Total", "", totals)],
         note="This share was kept from your sales when they were released; there is nothing to pay.",
         period=str(month),
     )
+
+
+def _with_tax(amount: int, tax: int, taxed: bool) -> list[int]:
+    return [amount, tax, amount + tax] if taxed else [amount]
 
 
 async def stores_with_books(conn: Connection, after: UUID | None, limit: int) -> list[Record]:

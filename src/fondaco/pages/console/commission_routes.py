@@ -17,6 +17,7 @@ from fondaco.orders.commission import (
     commission_rules,
     end_commission_rule,
 )
+from fondaco.orders.commission_tax import commission_taxes, set_commission_tax
 from fondaco.pages.console.parts import HOME, confirm, desk, refusal
 from fondaco.pages.context import form_faults, form_status, see_other
 from fondaco.pages.render import Crumb
@@ -25,6 +26,7 @@ COMMISSION = f"{HOME}/commission"
 KINDS = {"stocked_secret": "Keys", "article": "Articles"}
 FIELDS = ("percent", "reason", "store", "category", "kind", "price_from", "price_to")
 EMPTY: dict[str, str] = dict.fromkeys(FIELDS, "")
+TAX_EMPTY: dict[str, str] = dict.fromkeys(("country", "tax_percent", "tax_reason"), "")
 Id = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
 
 
@@ -72,6 +74,36 @@ async def end_rule(request: Call, rule_id: Id) -> Response[Any]:
     return see_other(request, COMMISSION, said=("good", "The rule has ended."))
 
 
+@post(f"{COMMISSION}/tax", permit="console.commission", include_in_schema=False)
+async def set_tax(request: Call) -> Response[Any]:
+    """A country's rate of tax on the share: shown with what it would change, then set."""
+    fields = await request.fields()
+    given = {name: fields.get(name, "").strip() for name in TAX_EMPTY}
+    bps = _percent(given["tax_percent"])
+    if bps is None:
+        return await _page(
+            request, EMPTY, tax=given, faults={"tax_percent": "Write a rate in percent, such as 19 or 7.5."}
+        )
+    country, reason = given["country"].upper(), given["tax_reason"]
+    try:
+        changed = await set_commission_tax(
+            request.db, request.viewer, country=country, bps=bps, reason=reason
+        )
+    except Problem as problem:
+        return await _page(request, EMPTY, tax=given, problem=problem)
+    words = "The rate decides from now on." if changed else "That is the rate already."
+    return see_other(request, COMMISSION, said=("good", words))
+
+
+def _percent(text: str) -> int | None:
+    """Basis points of a share in percent that was typed; None when it cannot be read."""
+    whole, _, rest = text.partition(".")
+    digits = whole + rest
+    if not (digits.isascii() and digits.isdigit() and 1 <= len(whole) <= 2 and len(rest) <= 2):
+        return None
+    return int(whole) * 100 + int(rest.ljust(2, "0") or "0")
+
+
 async def _read(request: Call, given: Mapping[str, str]) -> tuple[RuleWish | None, dict[str, str]]:
     """The rule that was typed; words in place of it when it cannot be read."""
     currency, faults = request.settings.currency, dict[str, str]()
@@ -87,15 +119,14 @@ async def _read(request: Call, given: Mapping[str, str]) -> tuple[RuleWish | Non
             prices[name] = parse_amount(given[name], currency) if given[name] else None
         except BadAmount as problem:
             faults[name] = problem.detail
-    whole, _, rest = given["percent"].partition(".")
-    digits = whole + rest
-    if not (digits.isascii() and digits.isdigit() and 1 <= len(whole) <= 2 and len(rest) <= 2):
+    bps = _percent(given["percent"])
+    if bps is None:
         faults["percent"] = "Write a share in percent, such as 12 or 12.5."
-    if faults:
+    if faults or bps is None:
         return None, faults
     band = any(p is not None for p in prices.values())
     wish = RuleWish(
-        bps=int(whole) * 100 + int(rest.ljust(2, "0") or "0"),
+        bps=bps,
         reason=given["reason"],
         seller_id=seller_id,
         category=given["category"] or None,
@@ -113,9 +144,11 @@ async def _page(
     faults: dict[str, str] | None = None,
     problem: Problem | None = None,
     affected: tuple[int, int] | None = None,
+    tax: Mapping[str, str] | None = None,
 ) -> Response[str]:
     errors, alert = form_faults(problem) if problem else (faults or {}, "")
-    for name, shown in (("bps", "percent"), ("seller_id", "store"), ("currency", "price_from")):
+    names = (("bps", "percent"), ("seller_id", "store"), ("currency", "price_from"))
+    for name, shown in names if tax is None else (("bps", "tax_percent"), ("reason", "tax_reason")):
         if name in errors:
             errors[shown] = errors.pop(name)
     db, viewer = request.db, request.viewer
@@ -137,7 +170,10 @@ async def _page(
         errors=errors,
         alert=alert,
         affected=affected,
+        taxes=await commission_taxes(db, viewer),
+        taxes_ended=await commission_taxes(db, viewer, ended=True),
+        tax=tax or TAX_EMPTY,
     )
 
 
-routes = [rules, add_rule, ask_end, end_rule]
+routes = [rules, add_rule, ask_end, end_rule, set_tax]

@@ -73,7 +73,7 @@ async def _listing_facet(request: Call, values: tuple[str, ...]) -> Facet | None
 async def order(request: Call, order_id: FromPath[UUID]) -> Response[Any]:
     found = await orders.seller_order(request.db, request.viewer, order_id)
     refunded = sum(line.refunded for line in found.lines)
-    tax = 0 if refunded else found.total - sum(line.commission for line in found.lines) - found.net
+    tax = sum(line.tax_on_commission for line in found.lines)
     return await desk(
         request,
         "seller/order.html",
