@@ -220,7 +220,7 @@ async def queues(db: Database, viewer: Viewer) -> list[Queue]:
             )
             found.append(_judged(queue))
         if may(viewer, "console.ledger"):
-            found += await _suspense(conn)
+            found += await _suspense(conn, may(viewer, "console.reconcile"))
     return found
 
 
@@ -235,7 +235,7 @@ def _judged(queue: Queue) -> Queue:
     return msgspec.structs.replace(queue, tone=tone)
 
 
-async def _suspense(conn: Connection) -> list[Queue]:
+async def _suspense(conn: Connection, settles: bool) -> list[Queue]:
     rows = await conn.fetch(
         """SELECT a.id, a.currency, sum(b.amount)::bigint AS amount,
              (SELECT min(j.posted_at) FROM ledger.balance s
@@ -252,7 +252,7 @@ async def _suspense(conn: Connection) -> list[Queue]:
             unit=r["currency"],
             oldest=r["oldest"] if r["amount"] else None,
             tone="bad" if r["amount"] else "good",
-            href=f"/console/ledger/accounts/{r['id']}",
+            href="/console/reconciliation#suspense" if settles else f"/console/ledger/accounts/{r['id']}",
         )
         for r in rows
     ]

@@ -1,7 +1,10 @@
 """Events and journals in words, with the icon and tone they are shown with."""
 
+import re
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from fondaco import cases, chargebacks, refunds
 from fondaco.core.money import Money
 
 
@@ -103,6 +106,7 @@ EVENTS: dict[str, Told] = {
     "order.expired": Told("clock", "quiet", "Order expired unpaid"),
     "order.refunded": Told("undo-2", "quiet", "Order given back in full"),
     "order.placed": Told("shopping-cart", "new", "Order placed"),
+    "paper.issued": Told("file-text", "quiet", "Paper issued"),
     "payout.bank_failed": Told("landmark", "bad", "The seller's bank refused the payout"),
     "payout.cancelled": Told("circle-x", "quiet", "Payout cancelled; the money is payable again"),
     "payout.created": Told("banknote", "new", "Payout decided, money set aside"),
@@ -277,6 +281,7 @@ TEMPLATES: dict[str, str] = {
     "payout_waits": "Payout waits, to the store",
     "refund_succeeded": "Refund arrived",
     "reset_password": "New password",
+    "statement_ready": "Statement of a month, to the store",
     "top_up_received": "Top-up received",
     "verify_address": "Prove your address",
 }
@@ -318,18 +323,74 @@ _TOLD_ELSEWHERE = (
 )
 
 
+_AMOUNTS = ("amount", "total", "price", "owed", "borne", "held", "taken", "repaid")
+_BY_THEMSELVES = (
+    "amount",
+    "total",
+    "reason",
+    "purpose",
+    "kind",
+    "state",
+    "stage",
+    "why",
+    "because",
+    "transfer",
+)
+_VALUES = {
+    "top_up": "for the wallet",
+    "order": "for an order",
+    "chargeback": "to the chargeback",
+    "warning": "to the enquiry",
+    "daily": "daily payout",
+    "withdrawal": "withdrawal",
+}
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
+_CODE = re.compile(r"[A-Z]{2,}(_[A-Z]+)*|[a-z]+(_[a-z]+)+")
+
+
 def facts(data: dict[str, Any]) -> str:
-    """An event's facts on one line, without the ids that are told in words elsewhere. Whole amounts become
-    money in the event's own currency."""
+    """An event's facts on one line, in words, without the ids that are told elsewhere. Whole amounts become
+    money in the event's own currency, moments days and minutes (UTC), codes their words."""
     currency = data.get("currency")
+    parts: list[str] = []
+    for key, value in data.items():
+        if key in _TOLD_ELSEWHERE or value in (None, "", False, [], {}):
+            continue
+        if currency and key in _AMOUNTS and isinstance(value, int):
+            words = Money(value, str(currency)).words()
+        else:
+            words = _worded(key, value)
+        parts.append(words if key in _BY_THEMSELVES else f"{key.replace('_', ' ')}: {words}")
+    return ", ".join(parts)
 
-    def shown(key: str, value: Any) -> str:
-        if currency and key in ("amount", "total", "price") and isinstance(value, int):
-            return Money(value, str(currency)).words()
-        return "yes" if value is True else str(value)
 
-    return ", ".join(
-        f"{key.replace('_', ' ')}: {shown(key, value)}"
-        for key, value in data.items()
-        if key not in _TOLD_ELSEWHERE and value not in (None, "", False)
-    )
+def _worded(key: str, value: Any) -> str:
+    if value is True:
+        return "yes"
+    if isinstance(value, list):
+        return ", ".join(_worded(key, each) for each in value)  # pyright: ignore[reportUnknownVariableType]
+    text = str(value)
+    if key == "reason":
+        return _reason(text)
+    if key == "card":
+        return f"known as {text[:8]}"
+    if _MOMENT.fullmatch(text):
+        return _day(text)
+    return _VALUES.get(text) or (plain(text).lower() if _CODE.fullmatch(text) else text)
+
+
+def _reason(code: str) -> str:
+    """Why money goes back, in the words of the place that knows the code."""
+    words = refunds.REASONS.get(code) or cases.REASONS.get(code)
+    if words is None and code.replace("_", "").isalpha():
+        words = chargebacks.reason_words(code)
+    return words[:1].lower() + words[1:] if words else code
+
+
+def _day(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    day = f"{moment.day} {moment:%b %Y}"
+    return day if len(text) == len("2026-11-21") else f"{day}, {moment:%H:%M} UTC"

@@ -16,6 +16,7 @@ from fondaco.notifications.books_causes import BOOKS_CAUSES
 from fondaco.notifications.case_causes import case_turn
 from fondaco.notifications.chargeback_causes import CHARGEBACK_CAUSES
 from fondaco.notifications.letters import moment
+from fondaco.notifications.paper_causes import PAPER_CAUSES
 from fondaco.notifications.payout_causes import PAYOUT_CAUSES
 from fondaco.notifications.refund_causes import REFUND_CAUSES
 from fondaco.notifications.risk_causes import RISK_CAUSES
@@ -298,6 +299,7 @@ CAUSES: dict[str, Cause] = {
     "batch.failed": _imported,
     **BOOKS_CAUSES,
     **CHARGEBACK_CAUSES,
+    **PAPER_CAUSES,
     **PAYOUT_CAUSES,
     **REFUND_CAUSES,
     **RISK_CAUSES,

@@ -192,7 +192,7 @@ TEMPLATES: dict[str, Template] = {
         {"at": "21 Nov 2026, 13:53 UTC"},
     ),
     "payout_failed": Template(1, "621dac40d2351d2020cbe61109f0441ad474f8553dbbd49e12cea145bcbb4664", _PAYOUT),
-    "payout_sent": Template(1, "af88b9539969dada12659fd46aeb7703bf0698123d38f40954d9c7002197c263", _PAYOUT),
+    "payout_sent": Template(2, "7a41f11ac4a5e5f98276ddad30da129287e1ab62928e38a219def110d3be5116", _PAYOUT),
     "payout_waits": Template(1, "c706a08da7ebbd42a0d74e0b3b3e138fb99f159454a8ab2d6e769193e52de20a", _PAYOUT),
     "refund_succeeded": Template(
         1, "9e8d6444b97e5fff7ac570932585b40a175c3cf58ff6b88c86a854c15e9498dc", _PAID
@@ -211,6 +211,20 @@ TEMPLATES: dict[str, Template] = {
             "forbids": ["You can buy 5 items in 24 hours at most."],
             "way_back": "If nothing new happens, it gets better on 14 Mar 2027. You can appeal on your page.",
             "path": "/account/standing",
+        },
+    ),
+    "statement_ready": Template(
+        1,
+        "431c923d27f8f0f1078e7bb460acdf05d793a373fc60a2848534982ed16ef020",
+        {
+            "store": "Lagoon Games",
+            "paper_id": _SOME_ID,
+            "month": "October 2026",
+            "number": "STM-2026-000012",
+            "opening": 12000,
+            "closing": 48350,
+            "entries": 37,
+            "currency": "EUR",
         },
     ),
     "top_up_received": Template(1, "81cb094a85839ad0460940fed077e2a895d1ee9e8da3a09f0ff33e04603a1b88", _PAID),

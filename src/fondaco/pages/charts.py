@@ -26,6 +26,11 @@ class Series(NamedTuple):
     values: Sequence[int]
 
 
+def is_empty(series: Sequence[Series]) -> bool:
+    """Whether there is nothing to draw: no value, or zeros only."""
+    return not any(any(one.values) for one in series)
+
+
 def bars(
     series: Sequence[Series], labels: Sequence[str], title: str, desc: str = "", currency: str | None = None
 ) -> Markup:

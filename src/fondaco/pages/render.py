@@ -5,8 +5,9 @@ Besides what a page passes, every template may use
 - globals: `macros(name)` (what `{% import "macros/<name>.html" as … %}` gives, without what that costs in a
   template that extends another), `asset_url(name)`, `icon(name, size=18, label="")`,
   `cover(title, kind, …)`, `avatar(name)`, `format_money(minor, currency)`, `time_tag(moment)`,
-  `date_words(moment)`, `state_mark(state, machine=None)`, `rich_text(markdown)`,
-  `plain_text(markdown, limit)`, `site_name`, and the fields of `Shell` with their defaults;
+  `date_words(day)`, `minute_words(moment)`, `chart_empty(series)`, `state_mark(state, machine=None)`,
+  `rich_text(markdown)`, `plain_text(markdown, limit)`, `site_name`, and the fields of `Shell` with their
+  defaults;
 - filters: `number` (12345 -> 12,345), `plural` (`3|plural("key")` -> "3 keys").
 
 What a page does not pass and is not listed here is an error (StrictUndefined), never a silent blank.
@@ -14,7 +15,7 @@ What a page does not pass and is not listed here is an error (StrictUndefined), 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any, Literal, cast
 
@@ -147,6 +148,8 @@ def environment(*, site_name: str = "fondaco", now: Callable[[], datetime] = clo
         rich_text=rich_text,
         plain_text=plain_text,
         date_words=date_words,
+        minute_words=minute_words,
+        chart_empty=charts.is_empty,
         time_tag=timed,
     )
     cast(dict[str, Any], env.filters).update(number=number, plural=plural)
@@ -174,9 +177,15 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
-def date_words(moment: datetime) -> str:
-    """The day in UTC, as "21 Nov 2026"."""
-    return format_date(_aware(moment).date(), "d MMM y", locale=LOCALE)
+def date_words(moment: date | datetime) -> str:
+    """The day, of a moment that in UTC, as "21 Nov 2026"."""
+    day = _aware(moment).date() if isinstance(moment, datetime) else moment
+    return format_date(day, "d MMM y", locale=LOCALE)
+
+
+def minute_words(moment: datetime) -> str:
+    """The minute in UTC, as "21 Nov 2026, 13:53 UTC"."""
+    return format_datetime(_aware(moment), "d MMM y, HH:mm", locale=LOCALE) + " UTC"
 
 
 def moment_words(moment: datetime) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -115,7 +116,8 @@ async def _case_page(
         order_href=f"{HOME}/orders/{found.case.order_id}",
         own=await cases.is_own(request.db, request.viewer, case_id),
         snapshot=snapshot,
-        taken_at=snapshot["taken_at"][:19].replace("T", " ") + " UTC",
+        taken_at=datetime.fromisoformat(snapshot["taken_at"]),
+        moment_of=datetime.fromisoformat,
         raw=json.dumps(snapshot, indent=2, ensure_ascii=False, sort_keys=True),
         **shown(found, "staff"),
         **refused(typed, problem),

@@ -1,8 +1,9 @@
 """The payout desk: what has not left and why, the run with preview and progress, one payout and its acts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +31,8 @@ from fondaco.pages.console.parts import (
 )
 from fondaco.pages.context import fragment, see_other
 from fondaco.pages.listquery import ListSpec
-from fondaco.pages.render import Crumb, format_money
+from fondaco.pages.render import Crumb, format_money, minute_words
+from fondaco.pages.states import state_mark
 from fondaco.payouts import PAYOUT_STATES, RunState
 
 LIST = f"{HOME}/payouts"
@@ -201,7 +203,21 @@ async def one_payout(request: Call, payout_id: FromPath[UUID]) -> Response[str]:
         seller=names[seller],
         held_by=names[by],
         story=await console.payout_timeline(db, viewer, payout_id, ids),
+        decided_when=_decided_when(found.gates, found.row.payout.currency),
     )
+
+
+def _decided_when(gates: Mapping[str, Any], currency: str) -> list[tuple[str, str]]:
+    """How things stood when a payout was decided, in words."""
+    told: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "account": ("Account", lambda v: state_mark(v, "payout_account").words),
+        "account_checked_at": ("Asked last", lambda v: minute_words(datetime.fromisoformat(v))),
+        "store": ("Store", lambda v: state_mark(v, "seller").words),
+        "tier": ("Standing", lambda v: state_mark(v, "risk_tier").words),
+        "debt": ("Debt", lambda v: format_money(v, currency)),
+        "stopped": ("Payouts stopped", lambda v: "Yes" if v else "No"),
+    }
+    return [(words, say(gates[name])) for name, (words, say) in told.items() if gates.get(name) is not None]
 
 
 async def _act_page(
