@@ -72,6 +72,36 @@ async def test_two_schedulers_at_once_make_one_payout_each(
     await whole(db, settings)
 
 
+async def test_a_store_whose_money_cannot_be_moved_holds_up_no_other(
+    db: Database, settings: Settings, owner: asyncpg.Connection
+) -> None:
+    one, blocked, other = [await paid_shop(db, owner) for _ in range(3)]
+    indebted = await paid_shop(db, owner)
+    await owe(db, indebted, 100)
+    freeze = "UPDATE ledger.account SET frozen = $2 WHERE owner = ANY ($1) AND kind = 'seller_available'"
+    stuck = [f"seller:{blocked.seller_id}", f"seller:{indebted.seller_id}"]
+    await owner.execute(freeze, stuck, True)
+    await batch.run_due(db, settings)
+    for shop in (one, other):
+        assert [p["amount"] for p in await payouts_of(db, shop)] == [NET]
+    for shop, reasons in ((blocked, ["blocked"]), (indebted, ["debt"])):
+        assert await payouts_of(db, shop) == []
+        row = await db.fetchrow(
+            SYSTEM, "SELECT amount, reasons FROM payouts.withheld WHERE seller_id = $1", shop.seller_id
+        )
+        assert row and (row["amount"], row["reasons"]) == (NET, reasons)
+    run = await db.fetchrow(SYSTEM, "SELECT * FROM payouts.run")
+    assert run and (run["looked"], run["created"], run["held"]) == (4, 2, 2)
+    assert run["ended_at"] is not None
+    await whole(db, settings)
+    await owner.execute(freeze, stuck, False)
+    await owner.execute("UPDATE payouts.run SET batch_date = batch_date - 1")
+    await batch.run_due(db, settings)
+    assert [p["amount"] for p in await payouts_of(db, blocked)] == [NET]
+    assert [p["amount"] for p in await payouts_of(db, indebted)] == [NET - 100]
+    await whole(db, settings)
+
+
 async def test_the_run_is_due_from_its_hour_on_and_once_a_day_whatever_the_clock_says(
     db: Database, settings: Settings, owner: asyncpg.Connection
 ) -> None:

@@ -112,6 +112,7 @@ GATES: Mapping[str, tuple[str, str]] = {
         "You owe for refunds of money that was paid out already.",
         "Your next sales are set against it; nothing to do.",
     ),
+    "blocked": ("Your money cannot be moved right now.", "Write to us; the money stays yours."),
     "stopped": ("All payouts are stopped while our books are checked.", "Nothing to do; we are at it."),
     "below_minimum": ("It is less than the least we pay out.", "It goes out once it is enough."),
     "nothing": ("Nothing is available yet.", "Sales become available after release and maturity."),

@@ -378,6 +378,53 @@ BEGIN
       SET amount = excluded.amount, reasons = excluded.reasons, at = now();
 END $$;
 
+-- What these sellers owe is taken from what they may be paid. Where that cannot be, the gate 'debt' stays closed.
+CREATE FUNCTION payouts.net_debts(p_accounts bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = payouts, pg_temp AS $$
+DECLARE
+  s record;
+BEGIN
+  FOR s IN SELECT a.owner, a.currency::text AS currency FROM ledger.account a
+           JOIN ledger.account d ON d.kind = 'seller_receivable' AND d.owner = a.owner AND d.currency = a.currency
+           JOIN ledger.balance b ON b.account_id = d.id AND b.amount > 0
+           WHERE a.id = ANY (p_accounts) ORDER BY a.id LOOP
+    BEGIN
+      PERFORM net_debt(substr(s.owner, 8)::uuid, s.currency, 'system');
+    EXCEPTION WHEN insufficient_privilege OR integrity_constraint_violation THEN
+      RAISE WARNING 'what % owes is not set against its money: %', s.owner, SQLERRM;
+    END;
+  END LOOP;
+END $$;
+
+-- A daily payout for each of these, all at once; when one of them cannot be made, each by itself, so that it holds
+-- up no other. Answers those that could not be made.
+CREATE FUNCTION payouts.pay_dues(p_date date, p_dues payouts.due[]) RETURNS payouts.due[]
+LANGUAGE plpgsql SET search_path = payouts, pg_temp AS $$
+DECLARE
+  d due;
+  failed due[] := '{}';
+BEGIN
+  IF cardinality(p_dues) = 0 THEN RETURN failed; END IF;
+  BEGIN
+    PERFORM set_aside(array_agg(gen_random_uuid()), array_agg(t.seller_id), array_agg(t.currency), array_agg(t.amount),
+      'daily', p_date, 'system') FROM unnest(p_dues) t;
+    RETURN failed;
+  EXCEPTION WHEN insufficient_privilege OR integrity_constraint_violation OR data_exception THEN
+    RAISE WARNING 'of % payouts one cannot be made: %', cardinality(p_dues), SQLERRM;
+  END;
+  FOREACH d IN ARRAY p_dues LOOP
+    BEGIN
+      PERFORM set_aside(ARRAY[gen_random_uuid()], ARRAY[d.seller_id], ARRAY[d.currency], ARRAY[d.amount], 'daily',
+        p_date, 'system');
+    EXCEPTION WHEN insufficient_privilege OR integrity_constraint_violation OR data_exception THEN
+      RAISE WARNING 'store % is not paid: %', d.seller_id, SQLERRM;
+      d.reasons := ARRAY['blocked'];
+      failed := failed || d;
+    END;
+  END LOOP;
+  RETURN failed;
+END $$;
+
 -- The next p_limit accounts of a run: debts first, then a payout to each seller who may be paid, and a note on each
 -- who may not. Two at it at once take turns. Answers how many were looked at; 0 when the run is over.
 CREATE FUNCTION payouts.run_step(p_date date, p_least bigint, p_limit int) RETURNS int
@@ -389,7 +436,6 @@ DECLARE
   currencies text[];
   dues due[];
   kept due[];
-  paid record;
   n int;
 BEGIN
   SELECT * INTO r FROM run WHERE batch_date = p_date FOR UPDATE;
@@ -400,10 +446,7 @@ BEGIN
           ORDER BY a.owner, a.currency LIMIT p_limit) t;
   n := cardinality(accounts);
   PERFORM 1 FROM ledger.balance b WHERE b.account_id = ANY (accounts) ORDER BY b.account_id FOR UPDATE;
-  PERFORM net_debt(substr(a.owner, 8)::uuid, a.currency, 'system')
-    FROM ledger.account a JOIN ledger.account d ON d.kind = 'seller_receivable' AND d.owner = a.owner AND d.currency = a.currency
-    JOIN ledger.balance b ON b.account_id = d.id AND b.amount > 0
-    WHERE a.id = ANY (accounts) ORDER BY a.id;
+  PERFORM net_debts(accounts);
   dues := ARRAY(
     SELECT ROW(d.seller_id, d.currency, d.amount, gates(d.seller_id, d.currency)
                || CASE WHEN d.amount < p_least THEN ARRAY['below_minimum'] ELSE '{}' END)::due
@@ -413,15 +456,11 @@ BEGIN
     WHERE NOT EXISTS (SELECT 1 FROM payout p WHERE p.seller_id = d.seller_id AND p.currency = d.currency::char(3)
                       AND p.batch_date = p_date AND p.kind = 'daily')
     ORDER BY d.seller_id, d.currency);
-  kept := ARRAY(SELECT d FROM unnest(dues) d WHERE d.reasons <> '{}');
+  kept := ARRAY(SELECT d FROM unnest(dues) d WHERE d.reasons <> '{}')
+    || pay_dues(p_date, ARRAY(SELECT d FROM unnest(dues) d WHERE d.reasons = '{}'));
   PERFORM note_withheld(p_date, kept);
-  SELECT array_agg(gen_random_uuid()) AS ids, array_agg(d.seller_id) AS sellers, array_agg(d.currency) AS currencies,
-         array_agg(d.amount) AS amounts, count(*)::int AS n INTO paid
-    FROM unnest(dues) d WHERE d.reasons = '{}';
-  IF paid.n > 0 THEN
-    PERFORM set_aside(paid.ids, paid.sellers, paid.currencies, paid.amounts, 'daily', p_date, 'system');
-  END IF;
-  UPDATE run SET looked = looked + n, created = created + paid.n, held = held + cardinality(kept),
+  UPDATE run SET looked = looked + n, created = created + cardinality(dues) - cardinality(kept),
+      held = held + cardinality(kept),
       owner = coalesce(owners[n], run.owner), currency = coalesce(currencies[n], run.currency),
       beat_at = clock_timestamp(), ended_at = CASE WHEN n < p_limit THEN clock_timestamp() END
     WHERE batch_date = p_date;
