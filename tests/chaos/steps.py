@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-from fondaco import audit, delivery, inbox, payouts, wallets
+from fondaco import audit, delivery, destination, inbox, payouts, wallets
 from fondaco.app import build_parts
 from fondaco.core import failpoints
 from fondaco.core.db import Database
@@ -100,6 +100,14 @@ async def sweep_fundings(parts: Parts, given: dict[str, Any]) -> None:
 
 async def sweep_refunds(parts: Parts, given: dict[str, Any]) -> None:
     await wallets.sweep_refunds(parts.get(Database), parts.get(StripeGateway))
+
+
+async def send_reversal(parts: Parts, given: dict[str, Any]) -> None:
+    await destination.send_reversal(parts.get(Database), parts.get(StripeGateway), UUID(given["reversal"]))
+
+
+async def sweep_reversals(parts: Parts, given: dict[str, Any]) -> None:
+    await destination.sweep_reversals(parts.get(Database), parts.get(StripeGateway))
 
 
 async def send_payout(parts: Parts, given: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from tests.chaos import steps
 from tests.chaos.steps import Step, perform, strike
 from tests.conftest import key as new_key
 from tests.notifications.server import Mailbox, mail_server
+from tests.support.direct import direct
 from tests.support.goods import add_keys, make_listing, some_keys
 from tests.support.money import Till, make_buyer, signature
 from tests.support.payouts import paying, payouts_of
@@ -205,6 +206,21 @@ class Stage:
 
         return Scene(steps.sweep_refunds, {}, after, self.till.settings, waiting)
 
+    async def reversal(self) -> Scene:
+        one = await direct(self.till, price=2000)
+        await one.refund(await one.line(await one.sell()), 1000)
+        reversal = await self.db.fetchval(SYSTEM, "SELECT id FROM destination.reversal")
+
+        async def after(_: Any) -> None:
+            await perform(self.till.settings, steps.sweep_reversals, {})
+            await self.till.work()
+            assert await one.reversals() == [(900, "DONE")]
+            assert one.moved("transfer.reversed") == [900]
+
+        waiting = """UPDATE destination.reversal SET called_at = called_at - interval '5 minutes',
+                       checked_at = checked_at - interval '5 minutes'"""
+        return Scene(steps.send_reversal, {"reversal": str(reversal)}, after, self.till.settings, waiting)
+
     async def payout(self) -> Scene:
         one = await paying(self.till, self.owner)
         payout = await one.withdraw()
@@ -362,6 +378,9 @@ SCENES: dict[str, Callable[[Stage], Awaitable[Scene]]] = {
     "refund.before_call": Stage.refund,
     "refund.after_call_before_store": Stage.refund,
     "refund.after_store_before_commit": Stage.refund,
+    "direct_reversal.before_call": Stage.reversal,
+    "direct_reversal.after_call_before_store": Stage.reversal,
+    "direct_reversal.after_store_before_commit": Stage.reversal,
     "payout.run.before_commit": Stage.payout_run,
     "payout.before_call": Stage.payout,
     "payout.after_call_before_store": Stage.payout,

@@ -14,6 +14,7 @@ from fondaco.core.db import SYSTEM, Database
 from fondaco.core.ids import uuid7
 from fondaco.core.viewer import Viewer
 from fondaco.core.web import Parts
+from fondaco.destination import jobs as destination_jobs
 from fondaco.inbox import jobs as inbox_jobs
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.ledger import AccountRef, balance, platform, post, wallet_of
@@ -140,7 +141,7 @@ class Till:
     async def work(self) -> int:
         """What the workers do: handle the events that are due, run the queued jobs of wallets and inbox, book
         fees, until nothing is left; returns how many events and jobs there were."""
-        tasks, done = wallet_jobs.tasks | inbox_jobs.tasks, 0
+        tasks, done = wallet_jobs.tasks | inbox_jobs.tasks | destination_jobs.tasks, 0
         while True:
             done += await inbox.drain(self.db, self.gateway)
             await wallet_jobs.book_fees(self.parts)

@@ -95,11 +95,15 @@ DELIVERY: tuple[Check, ...] = (
     Check(
         "I10",
         "line {id}",
-        "is delivered without its money: there is no journal buy:{id}",
+        "is delivered without its money: there is no journal buy:{id} or credit:{id}",
         """SELECT l.id FROM orders.order_line l WHERE l.delivery_state = 'DELIVERED'
-           AND NOT EXISTS (SELECT 1 FROM ledger.journal j WHERE j.idem = 'buy:' || l.id)""",
+           AND l.escrow_state <> 'DIRECT'
+           AND NOT EXISTS (SELECT 1 FROM ledger.journal j WHERE j.idem = 'buy:' || l.id)
+           AND NOT EXISTS (SELECT 1 FROM ledger.journal j WHERE j.idem = 'credit:' || l.id)""",
         lately=f"""SELECT l.id FROM {NEW_LINES} l WHERE l.delivery_state = 'DELIVERED'
-            AND (SELECT j.id FROM ledger.journal j WHERE j.idem = 'buy:' || l.id) IS NULL""",
+            AND l.escrow_state <> 'DIRECT'
+            AND (SELECT j.id FROM ledger.journal j WHERE j.idem = 'buy:' || l.id) IS NULL
+            AND (SELECT j.id FROM ledger.journal j WHERE j.idem = 'credit:' || l.id) IS NULL""",
     ),
     Check(
         "I10",

@@ -42,6 +42,8 @@ INVARIANTS: dict[str, str] = {
     "I36": "An open case holds its money frozen; a decided one moved it once; its evidence is as kept.",
     "I37": "Papers have numbers without a gap, are as they were issued, and say what the books say.",
     "I38": "What chargebacks say is taken, held and owed is what the books say; wallets at risk are blocked.",
+    "I39": "What buyers owe for goods on credit is what the books say, and never more than they may.",
+    "I40": "What passes to a store's own account arrives there or is taken back; nothing is left in between.",
 }
 # Of the numbering, what fondaco has nothing of yet, or what is proved from outside.
 ELSEWHERE: dict[str, str] = {

@@ -43,7 +43,7 @@ MIRRORS: tuple[Check, ...] = (
              WHEN 'EXPIRED' THEN (l.delivery_state, l.escrow_state) = ('CANCELLED', 'EMPTY')
              WHEN 'CANCELLED' THEN (l.delivery_state, l.escrow_state) = ('CANCELLED', 'EMPTY')
              WHEN 'DELIVERED' THEN l.escrow_state IN ('HELD', 'FROZEN', 'RELEASED', 'SPLIT', 'REFUNDED')
-             WHEN 'COMPLETED' THEN l.escrow_state IN ('RELEASED', 'SPLIT', 'REFUNDED')
+             WHEN 'COMPLETED' THEN l.escrow_state IN ('RELEASED', 'SPLIT', 'REFUNDED', 'DIRECT')
              ELSE l.escrow_state IN ('RELEASED', 'SPLIT', 'REFUNDED') AND l.delivery_state = 'REFUNDED' END
              OR (l.delivery_state = 'REFUNDED') <> (l.refunded = l.total)
              OR (l.escrow_state = 'REFUNDED') <> (l.refunded = l.total AND l.released_at IS NULL)
@@ -114,7 +114,7 @@ PAYMENTS: tuple[Check, ...] = (
         "funding {id}",
         "is {state} but its money ({amount}) is not in the ledger as topup:{intent_id}",
         f"""SELECT f.id, f.state, f.amount, f.intent_id FROM wallets.funding f
-           WHERE f.state IN {PAID} AND NOT EXISTS (
+           WHERE f.state IN {PAID} AND f.account IS NULL AND NOT EXISTS (
              SELECT 1 FROM ledger.journal j JOIN ledger.entry e ON e.journal_id = j.id
              WHERE j.idem = 'topup:' || f.intent_id AND j.ref = 'funding:' || f.id
                AND e.amount = f.amount AND e.currency = f.currency)""",
@@ -160,7 +160,8 @@ PAYMENTS: tuple[Check, ...] = (
         "the provider's account got {got} and gave {gave}; payments make {paid}, refunds {refunded}",
         f"""SELECT currency, sum(got) AS got, sum(gave) AS gave, sum(paid) AS paid, sum(refunded) AS refunded
            FROM (
-             SELECT e.currency, sum(e.amount) FILTER (WHERE j.kind = 'top_up') AS got,
+             SELECT e.currency,
+               sum(e.amount) FILTER (WHERE j.kind IN ('top_up', 'destination_charge')) AS got,
                -sum(e.amount) FILTER (WHERE j.kind IN ('refund_done', 'refund_late_failure')) AS gave,
                0 AS paid, 0 AS refunded
              FROM ledger.entry e JOIN ledger.account a ON a.id = e.account_id AND a.kind = 'psp_clearing'
@@ -183,7 +184,7 @@ PAYMENTS: tuple[Check, ...] = (
            FROM (SELECT currency, sum(commission - refunded_commission) AS commission,
                    sum(tax - refunded_tax + commission_tax - refunded_commission_tax) AS tax
                  FROM orders.order_line
-                 WHERE escrow_state IN ('RELEASED', 'SPLIT') GROUP BY 1) l
+                 WHERE escrow_state IN ('RELEASED', 'SPLIT', 'DIRECT') GROUP BY 1) l
            FULL JOIN (SELECT currency, sum(amount) FILTER (WHERE kind = 'commission') AS booked,
                         sum(amount) FILTER (WHERE kind = 'tax_payable') AS taxed FROM ledger.account_balance
                       WHERE kind IN ('commission', 'tax_payable') GROUP BY 1) b USING (currency)

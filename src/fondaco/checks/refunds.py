@@ -26,8 +26,9 @@ REFUNDS: tuple[Check, ...] = (
              WHERE e.journal_id = j.id AND e.currency = r.currency
                AND a.owner = 'user:' || r.buyer_id) e ON true
            WHERE j.idem IS DISTINCT FROM 'refund:' || r.id OR j.ref <> 'order:' || r.order_id
-             OR j.kind <> CASE WHEN r.after_release THEN 'refund_released' ELSE 'refund_line' END
-             OR e.n IS DISTINCT FROM r.amount""",
+             OR j.kind <> CASE WHEN r.direct THEN 'destination_refund'
+                  WHEN r.after_release THEN 'refund_released' ELSE 'refund_line' END
+             OR e.n IS DISTINCT FROM r.amount - r.recovered""",
     ),
     Check(
         "I16",
@@ -41,6 +42,6 @@ REFUNDS: tuple[Check, ...] = (
         "refund {id}",
         "to the source has no refund of a payment that carries it",
         """SELECT id FROM refunds.refund WHERE destination = 'source' AND source_refund IS NULL
-             AND amount > promo""",
+             AND amount > promo + credit + recovered""",
     ),
 )

@@ -11,6 +11,8 @@ from fondaco import ledger
 from fondaco.audit import record
 from fondaco.checks.cases import CASES
 from fondaco.checks.chargebacks import CHARGEBACKS
+from fondaco.checks.credit import CREDIT
+from fondaco.checks.direct import DIRECT
 from fondaco.checks.goods import DELIVERY, STOCK
 from fondaco.checks.ground import AUDIT, EVENTS_OF_CHANGES, GUARDS, QUEUE, STATES, check_blocks, key_checks
 from fondaco.checks.money_out import MONEY_OUT, held_too_long
@@ -36,6 +38,8 @@ CHECKS: tuple[Check, ...] = (
     *RISK,
     *CHARGEBACKS,
     *PAYMENTS,
+    *DIRECT,
+    *CREDIT,
     *MONEY_OUT,
     *RECONCILED,
     *PAPERS,

@@ -36,7 +36,8 @@ LOCK = 7302_02
 # Due events with the funding they speak of when its money is here and its fee booked: any for a payment of
 # which the event says nothing more, the very one for a charge that may have changed because of it.
 _DUE = """
-SELECT e.*, f.id AS funding_id, f.user_id, f.amount, f.currency, f.session_id, f.intent_id, f.charge_id
+SELECT e.*, f.id AS funding_id, f.user_id, f.amount, f.currency, f.session_id, f.intent_id, f.charge_id,
+  f.passed_on, f.transfer_id
 FROM inbox.event e LEFT JOIN LATERAL (
   SELECT k.* FROM (
     SELECT * FROM wallets.funding WHERE session_id = e.object_id

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import structlog
 
-from fondaco import orders, wallets
+from fondaco import credit, destination, orders, wallets
 from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.viewer import Viewer
@@ -27,6 +27,7 @@ WHY_BACK = {  # read by the buyer
     orders.PayOutcome.CANCELLED: "The order had been cancelled when the payment arrived",
     orders.PayOutcome.ALREADY: "The order was paid already",
 }
+_WHY = "The order could not be delivered"
 
 
 async def settle_funding(conn: Connection, facts: PaymentFacts, livemode: bool) -> Settled:
@@ -37,6 +38,8 @@ async def settle_funding(conn: Connection, facts: PaymentFacts, livemode: bool) 
     once, however often this is called.
     """
     settled = await wallets.settle(conn, facts, livemode)
+    if settled.outcome == "succeeded" and settled.group_id is None and settled.user_id:
+        await credit.settle(conn, settled.user_id, settled.currency)
     if settled.outcome != "succeeded" or settled.group_id is None or settled.funding_id is None:
         return settled
     if failpoints.armed:
@@ -44,6 +47,8 @@ async def settle_funding(conn: Connection, facts: PaymentFacts, livemode: bool) 
     outcome = await orders.pay_group(conn, settled.group_id, settled.funding_id)
     if outcome != orders.PayOutcome.DELIVERED:
         log.warning("order.not_paid", group=str(settled.group_id), outcome=str(outcome))
+        if await destination.give_back(conn, settled.funding_id, WHY_BACK.get(outcome, _WHY)):
+            return settled
     if outcome in WHY_BACK:
         await wallets.request_refund(  # also from a blocked wallet: it is this payment's own money
             conn,
@@ -75,6 +80,7 @@ def adds_nothing(row: Record, *, livemode: bool) -> bool:
     total = row["amount"] if kind in SESSION_TYPES else None
     return (
         facts.paid
+        and (row["passed_on"] is None or row["transfer_id"] is not None)
         and facts.mode == "payment"
         and facts.livemode == livemode
         and facts.funding_ref == str(row["funding_id"])

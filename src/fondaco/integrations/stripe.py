@@ -68,13 +68,14 @@ class StripeGateway(ConnectCalls, DisputeCalls, BalanceCalls):
         attempt: int = 1,
         destination: str | None = None,
         application_fee: int | None = None,
+        passed_on: int | None = None,
     ) -> PaymentFacts:
         """Open the payment page of a funding; the same funding and attempt always get the same session.
 
         `expires_at`: Unix seconds, 30 minutes to 24 hours ahead. Everything sent must come from the
         funding's row and its owner alone: the provider compares it when the call is repeated.
-        `destination`: the seller's account that gets the whole payment at once, less `application_fee`
-        (minor units), which is ours.
+        `destination`: the seller's account that gets the payment at once: `passed_on` of it (minor units), or
+        the whole less `application_fee`, which is ours.
         """
         names = {"funding_id": str(funding_id), "user_id": str(user_id)}
         params: SessionCreateParams = {
@@ -103,6 +104,8 @@ class StripeGateway(ConnectCalls, DisputeCalls, BalanceCalls):
             data["transfer_data"] = {"destination": destination}
             if application_fee:
                 data["application_fee_amount"] = application_fee
+            if passed_on:
+                data["transfer_data"]["amount"] = passed_on
         key = f"funding:{funding_id}" if attempt == 1 else f"funding:{funding_id}:{attempt}"
         call = self.client.v1.checkout.sessions.create_async(params, {"idempotency_key": key})
         return self._marked(payment_of_session(plain(await asked(call))))

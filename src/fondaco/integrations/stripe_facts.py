@@ -75,6 +75,12 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     card: str = ""
     """A mark of the card that paid: the same for the same card; '' when it was none. The provider's own
     fingerprint as parsed; what the gateway answers has our keyed mark of it instead."""
+    account: str = ""
+    """The seller's account that it is passed on to; '' when it stays with us."""
+    passed_on: int = 0
+    """How much of it goes there; 0 says nothing of how much."""
+    transfer_id: str | None = None
+    """The provider's transfer of it, once there is one."""
 
     @property
     def paid(self) -> bool:
@@ -122,6 +128,7 @@ def payment_of_intent(intent: Json) -> PaymentFacts:
         "canceled": "canceled",
     }
     metadata = part(intent.get("metadata"))
+    charge, route = part(intent.get("latest_charge")), part(intent.get("transfer_data"))
     received = whole(intent.get("amount_received"))
     return PaymentFacts(
         state=states.get(status, "open"),
@@ -133,8 +140,11 @@ def payment_of_intent(intent: Json) -> PaymentFacts:
         intent_id=id_of(intent),
         charge_id=id_of(intent.get("latest_charge")),
         failure=text(error.get("message")),
-        fee=_fee(part(part(intent.get("latest_charge")).get("balance_transaction"))),
-        card=_card(part(intent.get("latest_charge"))),
+        fee=_fee(part(charge.get("balance_transaction"))),
+        card=_card(charge),
+        account=id_of(route.get("destination")) or "",
+        passed_on=whole(route.get("amount")),
+        transfer_id=id_of(charge.get("transfer")),
     )
 
 
@@ -162,6 +172,9 @@ def payment_of_session(session: Json) -> PaymentFacts:
         failure=inner.failure if inner else "",
         fee=inner.fee if inner else None,
         card=inner.card if inner else "",
+        account=inner.account if inner else "",
+        passed_on=inner.passed_on if inner else 0,
+        transfer_id=inner.transfer_id if inner else None,
     )
 
 

@@ -213,7 +213,7 @@ END $$;
 CREATE OR REPLACE FUNCTION orders.write_down(p_chosen orders.asked[], p_pay text) RETURNS void
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
-  paid boolean := p_pay = 'wallet';
+  paid boolean := p_pay IN ('wallet', 'instant_credit');
   moment timestamptz := CASE WHEN paid THEN now() END;
 BEGIN
   INSERT INTO order_group (id, number, buyer_id, idem, fingerprint, funding_policy, total, currency, from_cart)

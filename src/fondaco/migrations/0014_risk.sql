@@ -206,7 +206,7 @@ BEGIN
     PERFORM 1 FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
       WHERE a.kind = 'wallet' AND a.owner = 'user:' || (p->>'buyer') ORDER BY b.account_id FOR UPDATE OF b;
   END IF;
-  v := (buy_all(jsonb_build_array(p), 'card', '{}'))[1];
+  v := (buy_all(jsonb_build_array(p), coalesce(p->>'pay', 'card'), '{}'))[1];
   IF v.verdict = 'bought' THEN
     PERFORM audit.record('order.placed', 'order:' || o.id, p->>'actor', jsonb_build_object('group_id', v.group_id,
               'buyer_id', o.buyer_id, 'seller_id', o.seller_id))

@@ -258,6 +258,7 @@ BEGIN
             WHEN w.state IS DISTINCT FROM 'PUBLISHED' OR w.store <> 'OPEN' THEN 'unavailable'
             WHEN w.kind = 'article' AND NOT EXISTS (SELECT 1 FROM inventory.counted c
                          WHERE c.listing_id = w.listing_id AND c.content_version > 0) THEN 'unavailable'
+            WHEN w.at_sale <> (p_pay = 'destination') THEN 'at_sale'
             WHEN EXISTS (SELECT 1 FROM identity.membership m
                          WHERE m.user_id = h.buyer AND m.seller_id = w.seller_id) THEN 'own_goods'
             WHEN NOT region_fits(w.region, h.country) THEN 'region'
@@ -278,7 +279,7 @@ BEGIN
       FROM (
         SELECT x.*, l.seller_id, l.kind, l.state, l.title, l.slug, l.platform, l.region, l.edition, l.activation,
                l.price, l.price_version, l.version, l.max_per_order, l.currency::text, s.state AS store, s.name,
-               s.slug AS seller_slug, s.commission_tax_bps AS tax_bps, s.country, s.release, r.id AS rule,
+               s.slug AS seller_slug, s.commission_tax_bps AS tax_bps, s.country, s.release, s.at_sale, r.id AS rule,
                CASE WHEN r.weight >= 8 THEN r.bps ELSE coalesce(s.commission_bps, r.bps, h.bps) END AS bps,
                dense_rank() OVER (ORDER BY l.seller_id)::int AS part
         FROM (

@@ -73,27 +73,37 @@ BEGIN
       WHERE u.line_id = ANY (lines.ids) AND u.state = 'RESERVED';
     PERFORM inventory.settle_holds(lines.ids, true);
   END IF;
-  UPDATE order_line i SET delivery_state = 'DELIVERED', escrow_state = 'HELD', delivered_at = now(),
-      release_at = now() + make_interval(days => (i.terms->>'protection_days')::int)
+  UPDATE order_line i SET delivery_state = 'DELIVERED', delivered_at = now(),
+      escrow_state = CASE WHEN g.funding_policy = 'destination' THEN 'DIRECT' ELSE 'HELD' END,
+      release_at = CASE WHEN g.funding_policy <> 'destination'
+        THEN now() + make_interval(days => (i.terms->>'protection_days')::int) END
     WHERE i.id = ANY (lines.ids);
   UPDATE orders o SET state = 'DELIVERED', paid_at = now(), delivered_at = now(), expires_at = NULL,
       closed_because = NULL
     WHERE o.group_id = p_group;
   PERFORM note_empty(lines.listings);
-  PERFORM hand_over(ARRAY[p_group], ARRAY[p_actor], 'card', g.from_cart);
+  PERFORM hand_over(ARRAY[p_group], ARRAY[p_actor], g.funding_policy, g.from_cart);
+  IF g.funding_policy = 'destination' THEN  -- nothing is held: the order is complete
+    PERFORM settle_orders(ARRAY(SELECT o.id FROM orders o WHERE o.group_id = p_group), p_actor);
+  END IF;
   RETURN 'delivered';
 END $$;
 
--- The rest of paid and delivered groups: entitlements, events, the buyers' carts, and the journals last.
+-- The rest of paid and delivered groups: entitlements, events, the buyers' carts, and the journals last. What is
+-- bought on credit is owed by the buyer instead of paid from the wallet.
 CREATE OR REPLACE FUNCTION orders.hand_over(p_groups uuid[], p_actors text[], p_funding text, p_from_cart boolean)
 RETURNS void LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
+  owed boolean := p_funding = 'instant_credit';
+  source text := CASE WHEN owed THEN 'credit_out' ELSE 'wallet' END;
+  journal text := CASE WHEN owed THEN 'credit_sale' ELSE 'purchase' END;
+  key text := CASE WHEN owed THEN 'credit:' ELSE 'buy:' END;
   l record;
   gone int;
 BEGIN
   WITH lines AS (
     SELECT g.n, g.actor, i.id, i.order_id, i.buyer_id, i.seller_id, i.listing_id, i.quantity, i.total, i.currency,
-           i.terms, (SELECT a.id FROM ledger.account a WHERE a.kind = 'wallet' AND a.owner = 'user:' || i.buyer_id
+           i.terms, (SELECT a.id FROM ledger.account a WHERE a.kind = source AND a.owner = 'user:' || i.buyer_id
              AND a.currency = i.currency) AS wallet
     FROM unnest(p_groups, p_actors) WITH ORDINALITY g(id, actor, n)
     JOIN orders o ON o.group_id = g.id JOIN order_line i ON i.order_id = o.id),
@@ -107,7 +117,7 @@ BEGIN
         UNION ALL SELECT NULL FROM generate_series(1, i.quantity) WHERE c.listing_id IS NOT NULL) u
       RETURNING 1)
   SELECT sum(i.quantity) AS units, (SELECT count(*) FROM granted) AS granted,
-         array_agg('buy:' || i.id ORDER BY i.n, i.id) AS idems, array_agg('line:' || i.id ORDER BY i.n, i.id) AS owners,
+         array_agg(key || i.id ORDER BY i.n, i.id) AS idems, array_agg('line:' || i.id ORDER BY i.n, i.id) AS owners,
          array_agg('order:' || i.order_id ORDER BY i.n, i.id) AS refs, array_agg(i.actor ORDER BY i.n, i.id) AS actors,
          array_agg(i.currency::text ORDER BY i.n, i.id) AS currencies, array_agg(i.wallet ORDER BY i.n, i.id) AS wallets,
          array_agg(i.total ORDER BY i.n, i.id) AS totals, array_agg(-i.total ORDER BY i.n, i.id) AS credits
@@ -132,7 +142,8 @@ BEGIN
           AND c.added_at <= g.created_at AND c.quantity > i.quantity;
     END IF;
   END IF;
-  PERFORM ledger.post_many('purchase', l.idems, l.refs, l.actors,
+  IF p_funding = 'destination' THEN RETURN; END IF;  -- paid to the store's own account: none passes here
+  PERFORM ledger.post_many(journal, l.idems, l.refs, l.actors,
     l.wallets || ledger.open_accounts('escrow', l.owners, l.currencies), l.totals || l.credits);
 END $$;
 

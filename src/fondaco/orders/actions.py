@@ -11,7 +11,7 @@ import asyncpg
 from fondaco import wallets
 from fondaco.core import failpoints
 from fondaco.core.clock import now
-from fondaco.core.db import SYSTEM, Connection, Database, Scope
+from fondaco.core.db import SYSTEM, Connection, Database, Record, Scope
 from fondaco.core.problem import Conflict, Invalid, NotFound, Problem
 from fondaco.core.viewer import Viewer
 from fondaco.core.web import Parts
@@ -20,6 +20,7 @@ from fondaco.orders.combiner import Combiner, verdict_of
 from fondaco.orders.model import (
     Bought,
     NotDelivered,
+    NotPayable,
     NotWaiting,
     PaymentUnderWay,
     PayOutcome,
@@ -28,6 +29,7 @@ from fondaco.orders.model import (
     PurchaseKeyReused,
     Wish,
 )
+from fondaco.orders.on_credit import buy_on_credit
 from fondaco.orders.policies import refund_terms, release_terms
 from fondaco.orders.quoting import confirmed, fingerprint_of, merge, present
 from fondaco.settings import Settings
@@ -96,7 +98,7 @@ async def checkout(
     fingerprint: str | None = None,
     currency: str | None = None,
 ) -> Placed:
-    """Buy: `wishes`, or the viewer's cart when None; from the 'wallet' or by 'card'.
+    """Buy: `wishes`, or the viewer's cart when None; from the 'wallet', by 'card' or on 'instant_credit'.
 
     `fingerprint` is that of the quote the viewer confirmed. Without it every wish must carry the price or
     price version the viewer saw. The same `idem` again answers the first purchase, or PurchaseKeyReused when
@@ -104,8 +106,8 @@ async def checkout(
     bought; then nothing was charged.
     """
     settings, db = parts.get(Settings), parts.get(Database)
-    if pay_with not in ("wallet", "card"):
-        raise Invalid(fields={"pay_with": "Must be wallet or card."})
+    if pay_with not in ("wallet", "card", "instant_credit"):
+        raise Invalid(fields={"pay_with": "Must be wallet, card or instant_credit."})
     if wishes is None and fingerprint is None:
         raise Invalid(fields={"quote": "Send the fingerprint of the quote you confirm."})
     if fingerprint is not None:
@@ -128,6 +130,9 @@ async def checkout(
     )
     if pay_with == "card":
         return await place_with_card(db, parts.get(StripeGateway), settings, purchase)
+    if pay_with == "instant_credit":
+        bought = await buy_on_credit(db, purchase)
+        return Placed(bought.group_id, None, bought.again)
     bought = await parts.get(Combiner).buy(purchase)
     if failpoints.armed:
         await failpoints.reached("web.checkout.after_commit_before_answer")
@@ -209,13 +214,13 @@ async def reserve(db: Database, purchase: Purchase, until: datetime) -> tuple[Bo
     buyer = Viewer(user_id=purchase.buyer_id)
 
     async def work(conn: Connection) -> tuple[Bought, UUID | None]:
-        row = await conn.fetchrow("SELECT * FROM orders.place($1::jsonb)", purchase.wire("card", until))
-        assert row
+        row, at_sale = await _placed(conn, purchase, until)
         verdict = verdict_of(row["verdict"], row["group_id"], row["data"])
         if isinstance(verdict, Problem):
             raise verdict
         if verdict.again:
             return verdict, None
+        route = await _route(conn, verdict.group_id) if at_sale else None
         lines = await conn.fetch(
             """SELECT l.terms->>'title' AS title, l.quantity, l.unit_price FROM orders.orders o
                JOIN orders.order_line l ON l.order_id = o.id WHERE o.group_id = $1 ORDER BY l.id""",
@@ -223,13 +228,36 @@ async def reserve(db: Database, purchase: Purchase, until: datetime) -> tuple[Bo
         )
         shown = [CheckoutLine(r["title"], r["quantity"], r["unit_price"]) for r in lines]
         funding_id = await wallets.start_order_funding(
-            conn, buyer, verdict.group_id, row["data"]["total"], purchase.currency, until, shown
+            conn, buyer, verdict.group_id, row["data"]["total"], purchase.currency, until, shown, route
         )
         if failpoints.armed:
             await failpoints.reached("web.checkout.after_debit_before_commit", conn)
         return verdict, funding_id
 
     return await db.run(buyer.as_user, work)
+
+
+async def _placed(conn: Connection, purchase: Purchase, until: datetime) -> tuple[Record, bool]:
+    """The verdict about a purchase by card, and whether it goes to one store's own account: when everything
+    asked for is of stores that are paid at the sale."""
+    sql = "SELECT * FROM orders.place($1::jsonb)"
+    row = await conn.fetchrow(sql, purchase.wire("card", until))
+    assert row
+    if row["verdict"] != "at_sale":
+        return row, False
+    told: list[dict[str, Any]] = row["data"]["lines"]
+    if {line["fault"] for line in told} != {"at_sale"} or len(told) < len(purchase.wishes):
+        return row, False
+    row = await conn.fetchrow(sql, {**purchase.wire("card", until), "pay": "destination"})
+    assert row
+    return row, True
+
+
+async def _route(conn: Connection, group_id: UUID) -> wallets.Route:
+    row = await conn.fetchrow("SELECT * FROM destination.place($1) WHERE group_id IS NOT NULL", group_id)
+    if row is None:
+        raise NotPayable()
+    return wallets.Route(row["seller_id"], row["account"], row["passed_on"], row["kept"])
 
 
 async def checkout_url(

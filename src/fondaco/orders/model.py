@@ -59,9 +59,11 @@ LINE_DELIVERY = Machine(
 ESCROW = Machine(
     "escrow",
     born=("EMPTY", "HELD"),
-    ends=("EMPTY", "RELEASED", "REFUNDED", "SPLIT"),
+    ends=("EMPTY", "RELEASED", "REFUNDED", "SPLIT", "DIRECT"),
     moves=(
         Move("EMPTY", "HELD", "payment", "the line's money is on its escrow account"),
+        Move("EMPTY", "DIRECT", "payment", "paid to the store's own account; nothing is held"),
+        Move("DIRECT", "REFUNDED", "refund", "all back to the buyer"),
         Move("HELD", "RELEASED", "buyer, sweeper", "to the seller and the marketplace; account is 0"),
         Move("HELD", "REFUNDED", "refund", "all back to the buyer; account is 0"),
         Move("HELD", "SPLIT", "buyer, sweeper", "a part was refunded, the rest released; account is 0"),
@@ -107,6 +109,21 @@ class OtherRegion(Problem):
 
     status = 409
     code = "other_region"
+
+
+class PaidAtSale(Problem):
+    """This store is paid at the sale: by card, in an order of its own. Nothing was charged."""
+
+    status = 409
+    code = "paid_at_sale"
+
+
+class NotPayable(Problem):
+    """Such goods are bought store by store, and this store's account cannot be paid just now. Nothing was
+    charged."""
+
+    status = 409
+    code = "not_payable"
 
 
 class OwnGoods(Problem):
@@ -284,6 +301,7 @@ def refusal(verdict: str, data: Mapping[str, Any]) -> Problem:
         "price_changed": PriceChanged,
         "unavailable": NotForSale,
         "region": OtherRegion,
+        "at_sale": PaidAtSale,
         "own_goods": OwnGoods,
         "too_many": TooManyUnits,
         "currency": OtherCurrency,
@@ -307,6 +325,7 @@ def difference_in_words(line: Mapping[str, Any]) -> str:
     words = {
         "sold_out": f"“{title}” is sold out.",
         "region": f"“{title}” works in region {line['region']} only, not in your country.",
+        "at_sale": f"“{title}” is sold and paid directly to its store: by card, in an order of its own.",
         "own_goods": f"“{title}” is sold by your own store.",
         "too_many": f"Of “{title}” at most {line['max_per_order']} can be bought in one order.",
         "currency": f"“{title}” is priced in {line['currency']}.",

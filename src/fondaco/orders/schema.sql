@@ -25,7 +25,7 @@ CREATE TABLE orders.order_group (
   buyer_id       uuid NOT NULL REFERENCES identity.users,
   idem           text NOT NULL CHECK (length(idem) BETWEEN 1 AND 255),   -- the buyer's key for this purchase
   fingerprint    bytea NOT NULL,                       -- of what was asked: the same key with other content is refused
-  funding_policy text NOT NULL CHECK (funding_policy IN ('wallet', 'card')),
+  funding_policy text NOT NULL CHECK (funding_policy IN ('wallet', 'card', 'instant_credit', 'destination')),
   total          bigint NOT NULL CHECK (total > 0),
   currency       char(3) NOT NULL,
   from_cart      boolean NOT NULL DEFAULT false,       -- what is paid leaves the buyer's cart
@@ -268,6 +268,7 @@ BEGIN
             WHEN w.state IS DISTINCT FROM 'PUBLISHED' OR w.store <> 'OPEN' THEN 'unavailable'
             WHEN w.kind = 'article' AND NOT EXISTS (SELECT 1 FROM inventory.counted c
                          WHERE c.listing_id = w.listing_id AND c.content_version > 0) THEN 'unavailable'
+            WHEN w.at_sale <> (p_pay = 'destination') THEN 'at_sale'
             WHEN EXISTS (SELECT 1 FROM identity.membership m
                          WHERE m.user_id = h.buyer AND m.seller_id = w.seller_id) THEN 'own_goods'
             WHEN NOT region_fits(w.region, h.country) THEN 'region'
@@ -288,7 +289,7 @@ BEGIN
       FROM (
         SELECT x.*, l.seller_id, l.kind, l.state, l.title, l.slug, l.platform, l.region, l.edition, l.activation,
                l.price, l.price_version, l.version, l.max_per_order, l.currency::text, s.state AS store, s.name,
-               s.slug AS seller_slug, s.commission_tax_bps AS tax_bps, s.country, s.release, r.id AS rule,
+               s.slug AS seller_slug, s.commission_tax_bps AS tax_bps, s.country, s.release, s.at_sale, r.id AS rule,
                CASE WHEN r.weight >= 8 THEN r.bps ELSE coalesce(s.commission_bps, r.bps, h.bps) END AS bps,
                dense_rank() OVER (ORDER BY l.seller_id)::int AS part
         FROM (
@@ -418,11 +419,11 @@ BEGIN
   END LOOP;
 END $$;
 
--- The rows of purchases whose units are found: paid from the wallet, or waiting for a card.
+-- The rows of purchases whose units are found: paid from the wallet, owed, or waiting for a card.
 CREATE FUNCTION orders.write_down(p_chosen orders.asked[], p_pay text) RETURNS void
 LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
-  paid boolean := p_pay = 'wallet';
+  paid boolean := p_pay IN ('wallet', 'instant_credit');
   moment timestamptz := CASE WHEN paid THEN now() END;
 BEGIN
   INSERT INTO order_group (id, number, buyer_id, idem, fingerprint, funding_policy, total, currency, from_cart)
@@ -478,16 +479,21 @@ BEGIN
   END IF;
 END $$;
 
--- The rest of paid and delivered groups: entitlements, events, the buyers' carts, and the journals last.
+-- The rest of paid and delivered groups: entitlements, events, the buyers' carts, and the journals last. What is
+-- bought on credit is owed by the buyer instead of paid from the wallet.
 CREATE FUNCTION orders.hand_over(p_groups uuid[], p_actors text[], p_funding text, p_from_cart boolean)
 RETURNS void LANGUAGE plpgsql SET search_path = orders, pg_temp AS $$
 DECLARE
+  owed boolean := p_funding = 'instant_credit';
+  source text := CASE WHEN owed THEN 'credit_out' ELSE 'wallet' END;
+  journal text := CASE WHEN owed THEN 'credit_sale' ELSE 'purchase' END;
+  key text := CASE WHEN owed THEN 'credit:' ELSE 'buy:' END;
   l record;
   gone int;
 BEGIN
   WITH lines AS (
     SELECT g.n, g.actor, i.id, i.order_id, i.buyer_id, i.seller_id, i.listing_id, i.quantity, i.total, i.currency,
-           i.terms, (SELECT a.id FROM ledger.account a WHERE a.kind = 'wallet' AND a.owner = 'user:' || i.buyer_id
+           i.terms, (SELECT a.id FROM ledger.account a WHERE a.kind = source AND a.owner = 'user:' || i.buyer_id
              AND a.currency = i.currency) AS wallet
     FROM unnest(p_groups, p_actors) WITH ORDINALITY g(id, actor, n)
     JOIN orders o ON o.group_id = g.id JOIN order_line i ON i.order_id = o.id),
@@ -501,7 +507,7 @@ BEGIN
         UNION ALL SELECT NULL FROM generate_series(1, i.quantity) WHERE c.listing_id IS NOT NULL) u
       RETURNING 1)
   SELECT sum(i.quantity) AS units, (SELECT count(*) FROM granted) AS granted,
-         array_agg('buy:' || i.id ORDER BY i.n, i.id) AS idems, array_agg('line:' || i.id ORDER BY i.n, i.id) AS owners,
+         array_agg(key || i.id ORDER BY i.n, i.id) AS idems, array_agg('line:' || i.id ORDER BY i.n, i.id) AS owners,
          array_agg('order:' || i.order_id ORDER BY i.n, i.id) AS refs, array_agg(i.actor ORDER BY i.n, i.id) AS actors,
          array_agg(i.currency::text ORDER BY i.n, i.id) AS currencies, array_agg(i.wallet ORDER BY i.n, i.id) AS wallets,
          array_agg(i.total ORDER BY i.n, i.id) AS totals, array_agg(-i.total ORDER BY i.n, i.id) AS credits
@@ -526,7 +532,8 @@ BEGIN
           AND c.added_at <= g.created_at AND c.quantity > i.quantity;
     END IF;
   END IF;
-  PERFORM ledger.post_many('purchase', l.idems, l.refs, l.actors,
+  IF p_funding = 'destination' THEN RETURN; END IF;  -- paid to the store's own account: none passes here
+  PERFORM ledger.post_many(journal, l.idems, l.refs, l.actors,
     l.wallets || ledger.open_accounts('escrow', l.owners, l.currencies), l.totals || l.credits);
 END $$;
 
@@ -654,7 +661,7 @@ BEGIN
     PERFORM 1 FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
       WHERE a.kind = 'wallet' AND a.owner = 'user:' || (p->>'buyer') ORDER BY b.account_id FOR UPDATE OF b;
   END IF;
-  v := (buy_all(jsonb_build_array(p), 'card', '{}'))[1];
+  v := (buy_all(jsonb_build_array(p), coalesce(p->>'pay', 'card'), '{}'))[1];
   IF v.verdict = 'bought' THEN
     PERFORM audit.record('order.placed', 'order:' || o.id, p->>'actor', jsonb_build_object('group_id', v.group_id,
               'buyer_id', o.buyer_id, 'seller_id', o.seller_id))
@@ -735,14 +742,19 @@ BEGIN
       WHERE u.line_id = ANY (lines.ids) AND u.state = 'RESERVED';
     PERFORM inventory.settle_holds(lines.ids, true);
   END IF;
-  UPDATE order_line i SET delivery_state = 'DELIVERED', escrow_state = 'HELD', delivered_at = now(),
-      release_at = now() + make_interval(days => (i.terms->>'protection_days')::int)
+  UPDATE order_line i SET delivery_state = 'DELIVERED', delivered_at = now(),
+      escrow_state = CASE WHEN g.funding_policy = 'destination' THEN 'DIRECT' ELSE 'HELD' END,
+      release_at = CASE WHEN g.funding_policy <> 'destination'
+        THEN now() + make_interval(days => (i.terms->>'protection_days')::int) END
     WHERE i.id = ANY (lines.ids);
   UPDATE orders o SET state = 'DELIVERED', paid_at = now(), delivered_at = now(), expires_at = NULL,
       closed_because = NULL
     WHERE o.group_id = p_group;
   PERFORM note_empty(lines.listings);
-  PERFORM hand_over(ARRAY[p_group], ARRAY[p_actor], 'card', g.from_cart);
+  PERFORM hand_over(ARRAY[p_group], ARRAY[p_actor], g.funding_policy, g.from_cart);
+  IF g.funding_policy = 'destination' THEN  -- nothing is held: the order is complete
+    PERFORM settle_orders(ARRAY(SELECT o.id FROM orders o WHERE o.group_id = p_group), p_actor);
+  END IF;
   RETURN 'delivered';
 END $$;
 
@@ -856,7 +868,7 @@ BEGIN
         completed_at = coalesce(o.completed_at, CASE WHEN NOT t.all_back THEN now() END)
       FROM (SELECT i.order_id, bool_and(i.refunded = i.total) AS all_back FROM order_line i
             WHERE i.order_id = ANY (p_orders) GROUP BY i.order_id
-            HAVING bool_and(i.escrow_state IN ('RELEASED', 'REFUNDED', 'SPLIT'))) t
+            HAVING bool_and(i.escrow_state IN ('RELEASED', 'REFUNDED', 'SPLIT', 'DIRECT'))) t
       WHERE o.id = t.order_id AND (o.state = 'DELIVERED' OR o.state = 'COMPLETED' AND t.all_back)
     RETURNING o.*)
   SELECT count(audit.record(CASE state WHEN 'REFUNDED' THEN 'order.refunded' ELSE 'order.completed' END, 'order:' || id,

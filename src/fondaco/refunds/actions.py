@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from fondaco import approvals, wallets
+from fondaco import approvals, destination, wallets
 from fondaco.core.db import SYSTEM, Connection, Database, Scope
 from fondaco.core.ids import uuid7
 from fondaco.core.problem import Invalid, NotFound, Problem
@@ -28,12 +28,13 @@ _FUNDING = """SELECT f.id FROM orders.order_line l JOIN orders.orders o ON o.id 
   JOIN wallets.funding f ON f.group_id = o.group_id AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED')
   WHERE l.id = $1 FOR UPDATE OF f"""
 # The payment of a line whose buyer's tier lets money go back to its source only; none when the source cannot
-# take all that is left, or the wallet between is blocked: then the money waits in the wallet.
+# take all that is left, or the wallet between is blocked: then the money waits in the wallet. What was paid to
+# the store's own account always goes back to its source.
 _ONLY_SOURCE = """SELECT f.id FROM orders.order_line l JOIN orders.orders o ON o.id = l.order_id
   JOIN wallets.funding f ON f.group_id = o.group_id AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED')
-  WHERE l.id = $1 AND (risk.buyer_limits(l.buyer_id)).source_only
+  WHERE l.id = $1 AND (l.escrow_state = 'DIRECT' OR (risk.buyer_limits(l.buyer_id)).source_only
     AND f.amount - f.refunded - f.refund_pending - f.disputed >= l.total - l.refunded
-    AND NOT EXISTS (SELECT 1 FROM wallets.standing s WHERE s.user_id = l.buyer_id AND s.state <> 'OK')
+    AND NOT EXISTS (SELECT 1 FROM wallets.standing s WHERE s.user_id = l.buyer_id AND s.state <> 'OK'))
   FOR UPDATE OF f"""
 
 
@@ -102,6 +103,8 @@ async def _refusal(conn: Connection, line_id: UUID, row: Mapping[str, Any]) -> P
         return NotFound()
     if verdict == "frozen":
         return FrozenByCase()
+    if verdict == "no_source":
+        return NoSource()
     if verdict == "seen":
         return AlreadyRevealed()
     if verdict == "not_paid" or not row["remaining"]:
@@ -114,10 +117,19 @@ async def _refusal(conn: Connection, line_id: UUID, row: Mapping[str, Any]) -> P
 
 
 async def _send_on(conn: Connection, refund_id: UUID, funding_id: UUID, reason: str, actor: str) -> None:
-    amount: int = await conn.fetchval("SELECT amount - promo FROM refunds.refund WHERE id = $1", refund_id)
-    if amount:
-        source = await wallets.request_refund(conn, funding_id, amount, reason=reason, actor=actor)
+    row = await conn.fetchrow(
+        """SELECT amount - promo - credit - recovered AS amount, direct, from_account
+           FROM refunds.refund WHERE id = $1""",
+        refund_id,
+    )
+    assert row
+    if row["amount"]:
+        source = await wallets.request_refund(
+            conn, funding_id, row["amount"], reason=reason, actor=actor, even_at_risk=row["direct"]
+        )
         await conn.execute("SELECT refunds.note_source($1, $2)", refund_id, source)
+    if row["direct"]:
+        await destination.take_back(conn, funding_id, row["from_account"], cause=f"refund:{refund_id}")
 
 
 async def refund_by_seller(

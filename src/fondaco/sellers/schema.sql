@@ -14,7 +14,8 @@ CREATE TABLE sellers.seller (
   commission_tax_bps int NOT NULL DEFAULT 0 CHECK (commission_tax_bps BETWEEN 0 AND 5000),  -- its country's, by a trigger
   created_at     timestamptz NOT NULL DEFAULT now(),
   version        int NOT NULL DEFAULT 1,
-  release        jsonb                                                         -- its own release policy; NULL: the marketplace's
+  release        jsonb,                                                        -- its own release policy; NULL: the marketplace's
+  at_sale        boolean NOT NULL DEFAULT false                                -- paid at the sale, to its own account
 );
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON sellers.seller
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('seller', 'state');

@@ -12,6 +12,7 @@ from fondaco.wallets.model import (
     PaymentUnavailable,
     Refund,
     RefundTooLarge,
+    Route,
     Settled,
     WalletAtRisk,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "PaymentUnavailable",
     "Refund",
     "RefundTooLarge",
+    "Route",
     "Settled",
     "WalletAtRisk",
     "WalletEntry",

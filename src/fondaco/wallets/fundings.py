@@ -20,7 +20,7 @@ from fondaco.integrations.stripe import CheckoutLine, StripeGateway
 from fondaco.integrations.stripe_facts import PaymentFacts, ProviderRefused, ProviderUnknown
 from fondaco.settings import Settings
 from fondaco.wallets.gate import note_unpaid
-from fondaco.wallets.model import Funding, PaymentRefused, PaymentUnavailable
+from fondaco.wallets.model import Funding, PaymentRefused, PaymentUnavailable, Route
 from fondaco.wallets.reads import COLUMNS, read_funding
 
 log = structlog.get_logger()
@@ -67,10 +67,12 @@ async def start_order_funding(  # noqa: PLR0917 - what a funding's row needs
     currency: str,
     expires_at: datetime,
     lines: Sequence[CheckoutLine] | None = None,
+    route: Route | None = None,
 ) -> UUID:
     """Write the funding of a card checkout in the caller's transaction; returns its id.
 
     After the commit call `open_session`. `lines` is what the payment page shows; its sum is `amount`.
+    `route`: where the payment goes when it is not to the buyer's wallet.
     """
     shown = list(lines or [CheckoutLine("Your order", 1, amount)])
     if sum(line.quantity * line.unit_amount for line in shown) != amount:
@@ -85,6 +87,7 @@ async def start_order_funding(  # noqa: PLR0917 - what a funding's row needs
         expires_at=expires_at,
         lines=shown,
         group_id=group_id,
+        route=route,
     )
     return funding_id
 
@@ -99,12 +102,14 @@ async def _insert(
     expires_at: datetime,
     lines: Sequence[CheckoutLine],
     group_id: UUID | None = None,
+    route: Route | None = None,
 ) -> None:
     purpose = "order" if group_id else "top_up"
     await conn.execute(
         """INSERT INTO wallets.funding
-             (id, user_id, purpose, group_id, amount, currency, lines, state, expires_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, 'CREATED', $8)""",
+             (id, user_id, purpose, group_id, amount, currency, lines, state, expires_at, seller_id, account,
+              passed_on, kept)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, 'CREATED', $8, $9, $10, $11, $12)""",
         funding_id,
         viewer.user(),
         purpose,
@@ -113,6 +118,7 @@ async def _insert(
         currency,
         msgspec.to_builtins(lines),
         expires_at,
+        *((route.seller_id, route.account, route.passed_on, route.kept) if route else (None,) * 4),
     )
     data = {"purpose": purpose, "amount": amount, "currency": currency, "user_id": str(viewer.user())}
     if group_id:
@@ -129,7 +135,7 @@ async def open_session(db: Database, gateway: StripeGateway, settings: Settings,
     async with db.transaction(SYSTEM) as conn:
         row = await conn.fetchrow(
             f"""UPDATE wallets.funding SET called_at = now() WHERE id = $1 AND state = 'CREATED'
-                RETURNING {COLUMNS}, lines,
+                RETURNING {COLUMNS}, lines, account, passed_on,
                   (SELECT u.email FROM identity.users u WHERE u.id = user_id) AS email""",
             funding_id,
         )
@@ -191,6 +197,8 @@ async def _create(
         cancel_url=f"{back}?paid=0",
         expires_at=int(closes.timestamp()),
         attempt=attempt,
+        destination=row["account"],
+        passed_on=row["passed_on"],
     )
 
 

@@ -12,7 +12,7 @@ from fondaco import audit
 from fondaco.core.db import Connection, Record
 from fondaco.core.ids import parse_uuid
 from fondaco.integrations.stripe_facts import PaymentFacts
-from fondaco.ledger import platform, post, post_alike, wallet_of
+from fondaco.ledger import AccountRef, dest_clearing_of, platform, post, post_alike, wallet_of
 from fondaco.wallets.model import Outcome, Settled
 
 log = structlog.get_logger()
@@ -36,6 +36,8 @@ async def settle(conn: Connection, facts: PaymentFacts, livemode: bool) -> Settl
         return _settled("unmatched", row)
     assert row is not None
     if row["state"] in PAID:
+        if row["account"] and not row["transfer_id"]:
+            await _passed_on(conn, row, facts)
         if row["session_id"] is None and facts.session_id:
             set_session = "UPDATE wallets.funding SET session_id = $2 WHERE id = $1"
             await conn.execute(set_session, row["id"], facts.session_id)
@@ -56,7 +58,8 @@ async def _lock(conn: Connection, funding_ref: str) -> Record | None:
     if funding_id is None:
         return None
     return await conn.fetchrow(
-        """SELECT id, user_id, purpose, group_id, amount, currency, state, session_id, intent_id
+        """SELECT id, user_id, purpose, group_id, amount, currency, state, session_id, intent_id, seller_id,
+             account, passed_on, kept, transfer_id
            FROM wallets.funding WHERE id = $1 FOR UPDATE""",
         funding_id,
     )
@@ -76,11 +79,13 @@ def _difference(row: Record | None, facts: PaymentFacts, livemode: bool) -> str:
         return "funding"
     differences = {
         "intent": not facts.intent_id,
+        "charge": bool(row["account"]) and not facts.charge_id,
         "mode": facts.mode != "payment",
         "amount": facts.amount != row["amount"],
         "total": facts.session_total not in (None, row["amount"]),
         "currency": facts.currency != row["currency"],
         "user": facts.user_ref != str(row["user_id"]),
+        "destination": (facts.account, facts.passed_on) != (row["account"] or "", row["passed_on"] or 0),
         "paid_twice": row["state"] in PAID and row["intent_id"] != facts.intent_id,
     }
     return ", ".join(name for name, differs in differences.items() if differs)
@@ -109,6 +114,9 @@ async def _succeed(conn: Connection, row: Record, facts: PaymentFacts) -> None:
         data["group_id"] = str(row["group_id"])
     await audit.record(conn, "funding.succeeded", f"funding:{funding_id}", "stripe", data)
     await _fee_later(conn, facts)
+    if row["account"]:
+        await _book_direct(conn, row, facts)
+        return
     await post(
         conn,
         "top_up",
@@ -118,6 +126,45 @@ async def _succeed(conn: Connection, row: Record, facts: PaymentFacts) -> None:
         legs=[
             (platform("psp_clearing", row["currency"]), row["amount"]),
             (wallet_of(row["user_id"], row["currency"]), -row["amount"]),
+        ],
+    )
+
+
+async def _book_direct(conn: Connection, row: Record, facts: PaymentFacts) -> None:
+    """A payment to a seller's own account: our share is earned with it, the rest passes on."""
+    currency = row["currency"]
+    legs = [
+        (platform("psp_clearing", currency), row["amount"]),
+        (dest_clearing_of(row["seller_id"], currency), -row["passed_on"]),
+        *((AccountRef(each["kind"], each["owner"], currency), -each["amount"]) for each in row["kept"]),
+    ]
+    await post(
+        conn,
+        "destination_charge",
+        idem=f"dc:{facts.charge_id}",
+        ref=f"funding:{row['id']}",
+        actor="stripe",
+        legs=legs,
+    )
+    await _passed_on(conn, row, facts)
+
+
+async def _passed_on(conn: Connection, row: Record, facts: PaymentFacts) -> None:
+    """The provider's transfer of it, once it is known."""
+    if facts.transfer_id is None:
+        return
+    await conn.execute(
+        "UPDATE wallets.funding SET transfer_id = $2 WHERE id = $1", row["id"], facts.transfer_id
+    )
+    await post(
+        conn,
+        "destination_transfer",
+        idem=f"tr:{facts.transfer_id}",
+        ref=f"funding:{row['id']}",
+        actor="stripe",
+        legs=[
+            (dest_clearing_of(row["seller_id"], row["currency"]), row["passed_on"]),
+            (platform("psp_clearing", row["currency"]), -row["passed_on"]),
         ],
     )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -159,6 +159,17 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None
     created_at: datetime
     done_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a payment goes that is not for a wallet: to a seller's own account at the provider, `passed_on`
+    (minor units) of it; `kept` says which accounts of the marketplace get the rest: kind, owner, amount."""
+
+    seller_id: UUID
+    account: str
+    passed_on: int
+    kept: list[dict[str, Any]]
 
 
 Outcome = Literal["succeeded", "already", "unmatched", "open", "processing", "failed", "closed", "not_ours"]

@@ -25,9 +25,17 @@ CREATE TABLE wallets.funding (
   called_at    timestamptz,                            -- when the provider was last asked to create it
   checked_at   timestamptz,                            -- when the provider was last asked how it stands
   disputed     bigint NOT NULL DEFAULT 0,              -- what card networks dispute of it
+  seller_id    uuid,                                   -- of a payment to a store's own account: whose,
+  account      text,                                   -- which one at the provider,
+  passed_on    bigint,                                 -- how much of it goes there,
+  kept         jsonb,                                  -- what our accounts get of the rest,
+  transfer_id  text UNIQUE,                            -- and the provider's transfer of it
   CHECK ((purpose = 'order') = (group_id IS NOT NULL)),
   CHECK (refunded >= 0 AND refund_pending >= 0 AND refunded + refund_pending <= amount),
-  CONSTRAINT funding_given_back_once CHECK (disputed >= 0 AND refunded + refund_pending + disputed <= amount)
+  CONSTRAINT funding_given_back_once CHECK (disputed >= 0 AND refunded + refund_pending + disputed <= amount),
+  CONSTRAINT funding_passed_on CHECK (CASE WHEN account IS NULL
+    THEN num_nonnulls(seller_id, passed_on, kept, transfer_id) = 0
+    ELSE num_nonnulls(seller_id, passed_on, kept, group_id) = 4 AND passed_on BETWEEN 1 AND amount END)
 );
 CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF state ON wallets.funding
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('payment', 'state');
