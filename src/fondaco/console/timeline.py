@@ -189,7 +189,7 @@ class Story:
 
     def order(self, group: OrderGroup, order: Order) -> TimelineItem:
         units = sum(line.quantity for line in order.lines)
-        paid = "from the wallet" if group.pay_with == "wallet" else "by card"
+        paid = {"wallet": "from the wallet", "instant_credit": "on credit"}.get(group.pay_with, "by card")
         return TimelineItem(
             at=order.created_at,
             source="order",

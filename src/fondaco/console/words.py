@@ -72,6 +72,14 @@ EVENTS: dict[str, Told] = {
     "chargeback.written_off": Told("scale", "wait", "Owed money written off, by two people"),
     "checks.failed": Told("circle-alert", "bad", "A check found something that is not as it must be"),
     "checks.recovered": Told("circle-check", "good", "What a check had found is gone"),
+    "credit.due_soon": Told("clock", "wait", "Buyer reminded of what is owed"),
+    "credit.overdue": Told("circle-alert", "bad", "What is owed is overdue; the buyer is told"),
+    "credit.paid": Told("badge-check", "good", "Owed money paid from the wallet"),
+    "credit.policy_ended": Told("circle-x", "wait", "No more credit is given"),
+    "credit.policy_set": Told("percent", "wait", "New terms of credit"),
+    "credit.refunded": Told("undo-2", "good", "A refund paid what was owed"),
+    "credit.taken": Told("clock", "new", "Bought on credit"),
+    "credit.written_off": Told("scale", "bad", "Owed money given up; what was not opened is taken back"),
     "event.dead": Told("skull", "bad", "Gave up on an event of the provider"),
     "event.replayed": Told("rotate-ccw", "busy", "Event of the provider handled again by hand"),
     "funding.warned": Told("circle-alert", "bad", "The card network warns that this may be fraud"),
@@ -144,6 +152,8 @@ EVENTS: dict[str, Told] = {
     "session.started": Told("log-in", "quiet", "Signed in"),
     "staff.role_given": Told("shield-check", "wait", "Staff role changed"),
     "batch.looked_at": Told("eye", "quiet", "Keys of a store at risk were looked at"),
+    "risk.appeal_added": Told("mail", "quiet", "Said more in an appeal"),
+    "risk.appeal_asked": Told("mail", "quiet", "Asked back in an appeal"),
     "risk.appeal_decided": Told("scale", "quiet", "Appeal about a standing answered"),
     "risk.appealed": Told("flag", "wait", "Appeal about a standing"),
     "risk.blocked": Told("shield-x", "wait", "Mail domain or card blocked"),
@@ -270,6 +280,7 @@ TEMPLATES: dict[str, str] = {
     "chargeback_turn": "Chargeback: wallet blocked, evidence wanted, share borne",
     "checks_failed": "A check failed, to the operator",
     "checks_well": "All is well again, to the operator",
+    "credit_turn": "Credit: soon due, overdue, paid, given up",
     "import_closed": "Keys imported",
     "import_failed": "Import failed",
     "new_order": "New order, to the store",
@@ -323,7 +334,10 @@ _TOLD_ELSEWHERE = (
 )
 
 
-_AMOUNTS = ("amount", "total", "price", "owed", "borne", "held", "taken", "repaid")
+_AMOUNTS = (
+    *("amount", "total", "price", "owed", "borne", "held", "taken", "repaid"),
+    *("still_owed", "order_max", "cap", "cap_warning", "total_cap"),
+)
 _BY_THEMSELVES = (
     "amount",
     "total",

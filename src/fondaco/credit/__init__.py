@@ -10,7 +10,15 @@ keep their money, and the buyer gets no credit again.
 from fondaco.credit.desk import AGES, STATES, CreditRow, CreditSum, credit_sums, list_credits
 from fondaco.credit.model import NothingOwed, NothingToPayWith
 from fondaco.credit.owing import Credit, Offer, Owing, credit_of, offer, own_credit, pay_now, settle
-from fondaco.credit.terms import DEFAULT_CAP, CreditPolicy, CreditTerms, end_policy, policies, set_policy
+from fondaco.credit.terms import (
+    DEFAULT_CAP,
+    CreditPolicy,
+    CreditTerms,
+    check,
+    end_policy,
+    policies,
+    set_policy,
+)
 
 __all__ = [
     "AGES",
@@ -25,6 +33,7 @@ __all__ = [
     "NothingToPayWith",
     "Offer",
     "Owing",
+    "check",
     "credit_of",
     "credit_sums",
     "end_policy",

@@ -227,7 +227,7 @@ BEGIN
         ended_at = CASE WHEN part = c.owed THEN now() END WHERE t.group_id = c.group_id;
     PERFORM shift(p_user, p_currency, -part);
     PERFORM audit.record('credit.paid', 'group:' || c.group_id, p_actor, jsonb_build_object('group_id', c.group_id,
-      'buyer_id', p_user, 'amount', part, 'left', c.owed - part, 'currency', p_currency));
+      'buyer_id', p_user, 'amount', part, 'still_owed', c.owed - part, 'currency', p_currency));
     PERFORM ledger.post('credit_paid', 'creditpaid:' || c.group_id || ':' || c.paid, 'group:' || c.group_id, p_actor,
       ARRAY[ledger.open_account('wallet', 'user:' || p_user, p_currency),
             ledger.open_account('credit_out', 'user:' || p_user, p_currency)], ARRAY[part, -part]);
@@ -262,7 +262,7 @@ BEGIN
           ended_at = CASE WHEN part = c.owed THEN now() END WHERE t.group_id = c.group_id;
       PERFORM shift(p_user, p_currency, -part);
       PERFORM audit.record('credit.refunded', 'group:' || c.group_id, 'system', jsonb_build_object('group_id', c.group_id,
-        'buyer_id', p_user, 'amount', part, 'left', c.owed - part, 'currency', p_currency));
+        'buyer_id', p_user, 'amount', part, 'still_owed', c.owed - part, 'currency', p_currency));
       credit := credit + part;
     END IF;
     part := least(c.written_off - c.recovered, p_amount - credit - recovered);

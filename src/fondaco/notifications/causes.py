@@ -15,6 +15,7 @@ from fondaco.notifications.actions import Recipient, queue_mail
 from fondaco.notifications.books_causes import BOOKS_CAUSES
 from fondaco.notifications.case_causes import case_turn
 from fondaco.notifications.chargeback_causes import CHARGEBACK_CAUSES
+from fondaco.notifications.credit_causes import CREDIT_CAUSES
 from fondaco.notifications.letters import moment
 from fondaco.notifications.paper_causes import PAPER_CAUSES
 from fondaco.notifications.payout_causes import PAYOUT_CAUSES
@@ -24,6 +25,7 @@ from fondaco.settings import Settings
 from fondaco.vault import Vault
 
 log = structlog.get_logger()
+_PAID_WITH = {"wallet": "from your wallet", "instant_credit": "on credit, to be paid yet"}
 NEW_ORDER_ROLES = ["owner", "manager", "fulfilment"]
 
 
@@ -124,7 +126,7 @@ async def _delivered(post: Post) -> None:
             lines=await _lines(post.conn, "o.group_id = $1", order["group_id"]),
             total=order["group_total"],
             currency=order["currency"],
-            paid_with="by card" if order["funding_policy"] == "card" else "from your wallet",
+            paid_with=_PAID_WITH.get(order["funding_policy"], "by card"),
             protection_days=post.settings.protection_days,
         )
     members = await post.conn.fetch(
@@ -299,6 +301,7 @@ CAUSES: dict[str, Cause] = {
     "batch.failed": _imported,
     **BOOKS_CAUSES,
     **CHARGEBACK_CAUSES,
+    **CREDIT_CAUSES,
     **PAPER_CAUSES,
     **PAYOUT_CAUSES,
     **REFUND_CAUSES,

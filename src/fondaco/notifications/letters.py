@@ -85,6 +85,7 @@ _GIVEN_BACK = {
     "reason": "The key does not work",
     "to_wallet": True,
     "taken_back": 1,
+    "owed": 0,
     "debt": 0,
     "until": "24 Nov 2026, 13:53 UTC",
     "outcome": "replaced",
@@ -119,6 +120,11 @@ _CHARGEBACK = {
     "path": f"/seller/chargebacks/{_SOME_ID}",
     "because": "you look after the orders of a store",
 }
+_CREDIT = {
+    "heading": "€4.00 are overdue",
+    "words": ["You bought GRP-7K3Q-9XMA-2D4T on credit.", "Put it into your wallet."],
+    "path": "/wallet",
+}
 _BOOKS = {
     "new": 1,
     "open": 3,
@@ -147,7 +153,7 @@ TEMPLATES: dict[str, Template] = {
         1, "3d2b06dbe248baf65c36f22c3484d66968801187d1169c43938e6a0af2ad8e5e", _GIVEN_BACK
     ),
     "line_refunded": Template(
-        1, "48b3bf5f10625ab5ec5ffba36aa2a7e084df125ca5f7cc3486b78ee3e2846dac", _GIVEN_BACK
+        2, "bfcc80a0801747a7d3fd173a212049a19d43fff97e43ab03dddbb3dd82bfa4c1", _GIVEN_BACK
     ),
     "sale_refunded": Template(
         1, "11e19ee19a9873a8587ccbfd5a2082a43e53c2f6ad79bf60e6eba669f75d9ae3", _GIVEN_BACK
@@ -163,6 +169,7 @@ TEMPLATES: dict[str, Template] = {
     "chargeback_turn": Template(
         1, "9e60af724ed1dd62932f01d2589c30e72f46df6bc502c072cfd558810395aaa5", _CHARGEBACK
     ),
+    "credit_turn": Template(1, "536aa05243ae8edde17a46a49406788d3e30d6bc61aba8726c140149033882d1", _CREDIT),
     "checks_failed": Template(
         1,
         "cb4def302f17fc478c43880615641910d77a00c7d0b31c93cffa7ced883f93fc",

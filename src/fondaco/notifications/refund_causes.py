@@ -42,6 +42,7 @@ async def _line_refunded(post: "Post") -> None:
             cause=f"refund:{row['id']}",
             to_wallet=to_wallet,
             taken_back=taken,
+            owed=row["credit"] + row["recovered"],
             **shown,
         )
     for member in await _store(post, row, _MONEY_ROLES):

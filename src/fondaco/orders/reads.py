@@ -97,7 +97,7 @@ class OrderGroup(msgspec.Struct, frozen=True, kw_only=True):
     number: str
     buyer_id: UUID
     state: Annotated[str, Meta(description="Of its order that is least far.")]
-    pay_with: Annotated[str, Meta(description="`wallet` or `card`.")]
+    pay_with: Annotated[str, Meta(description="`wallet`, `card` or `instant_credit`.")]
     total: MinorUnits
     currency: str
     created_at: datetime

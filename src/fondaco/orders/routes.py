@@ -68,7 +68,7 @@ class QuoteRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class NewOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A purchase: the cart, or the given lines."""
 
-    pay_with: Literal["wallet", "card"]
+    pay_with: Literal["wallet", "card", "instant_credit"]
     lines: Lines | None = None
     quote: Annotated[str, Meta(max_length=64)] | None = None
     """`fingerprint` of the quote that is confirmed. The cart needs it; lines may carry the price instead."""
@@ -163,7 +163,9 @@ def pays_from_wallet(body: bytes) -> bool:
     keeps_key=pays_from_wallet,
     summary="Buy",
     description="From the wallet the order is delivered when this answers. By card it is reserved, and "
-    "delivered when it is paid at `checkout_url`. Nothing is ever charged at a price you did not see. "
+    "delivered when it is paid at `checkout_url`. On `instant_credit`, where the marketplace offers it, it is "
+    "delivered at once and what it costs is owed (`GET /api/v1/credit`). Nothing is ever charged at a price "
+    "you did not see. "
     "From the wallet an `Idempotency-Key` stays with its purchase for ever: again it gets the first answer, "
     "with another purchase 409 `purchase_key_reused`.",
 )
@@ -177,14 +179,16 @@ async def place_order(request: Call, data: JSONBody[NewOrder]) -> Response[Place
         wishes=None if data.lines is None else [line.wish() for line in data.lines],
         fingerprint=data.quote,
     )
-    if data.pay_with == "card":
+    if data.pay_with != "wallet":
         group = await orders.own_order_group(request.db, request.viewer, placed.group_id)
-        if group.pay_with != "card":  # the key was that of a purchase from the wallet
+        owed = group.pay_with == "instant_credit"
+        # The key may be that of a purchase paid otherwise.
+        if group.pay_with == "wallet" or owed != (data.pay_with == "instant_credit"):
             raise PurchaseKeyReused()
         return Response(PlacedOrder(order=group, checkout_url=placed.checkout_url))
     try:
         group = await orders.as_bought(request.db, request.viewer, placed.group_id)
-    except NotFound:  # the key was that of a purchase by card
+    except NotFound:  # the key was that of a purchase paid otherwise
         raise PurchaseKeyReused() from None
     headers = {"Idempotent-Replayed": "true"} if placed.again else None
     return Response(PlacedOrder(order=group, checkout_url=None), headers=headers)

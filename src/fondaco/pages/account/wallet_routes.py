@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent
 
-from fondaco import chargebacks, inbox, ledger, orders, wallets
+from fondaco import chargebacks, credit, inbox, ledger, orders, wallets
 from fondaco.core.money import BadAmount, Money, parse_amount
 from fondaco.core.problem import Invalid, Problem
 from fondaco.core.web import Call
@@ -49,6 +49,34 @@ async def start_top_up(request: Call) -> Response[Any]:
     )
 
 
+@post("/wallet/credit/pay", permit="wallet.own", include_in_schema=False)
+async def pay_credit(request: Call) -> Response[Any]:
+    """What is owed for goods on credit: first from the wallet, then on to the payment page for the rest. What
+    comes in pays by itself."""
+    currency = request.settings.currency
+    try:
+        left = await credit.pay_now(request.db, request.viewer)
+    except credit.NothingOwed as problem:
+        return see_other(request, "/wallet", said=("quiet", problem.detail))
+    except credit.NothingToPayWith:
+        left = await credit.own_credit(request.db, request.viewer)
+    if currency not in left.owed:
+        return see_other(request, "/wallet", said=("good", "Paid. You owe nothing more."))
+    settings = request.settings
+    amount = min(max(left.owed[currency], settings.top_up_min), settings.top_up_max)
+    try:
+        funding = await wallets.start_top_up(
+            request.db, request.part(StripeGateway), settings, request.viewer, amount
+        )
+    except Problem as problem:
+        return await _wallet_page(request, "", problem)
+    return Redirect(
+        funding.payable_at or f"/wallet/top-ups/{funding.id}",
+        status_code=303,
+        headers={"Cache-Control": "no-store"},
+    )
+
+
 def _amount(request: Call, fields: dict[str, str]) -> int:
     """Minor units; raises Invalid."""
     try:
@@ -73,6 +101,7 @@ async def _wallet_page(request: Call, amount: str = "", problem: Problem | None 
         crumbs=[Crumb("Home", "/"), Crumb("Wallet")],
         balance=await ledger.wallet_balance(request.db, viewer, currency),
         block=await chargebacks.own_block(request.db, viewer, currency),
+        owing=await credit.own_credit(request.db, viewer),
         query=query,
         moves=await moves(request, shown),
         next_cursor=request.cursors.make("wallet.entries", [shown[-1].number]) if more else None,
@@ -129,4 +158,4 @@ def _standing(funding: Funding, came_back_unpaid: bool) -> dict[str, Any]:
     return {"funding": funding, "story": top_up_story(funding, came_back_unpaid=came_back_unpaid)}
 
 
-routes = [wallet, start_top_up, top_up, top_up_live]
+routes = [wallet, start_top_up, pay_credit, top_up, top_up_live]

@@ -25,6 +25,7 @@ _WORDS = {
     "chargeback_won": "No longer held: the dispute ended",
     "chargeback_reversed": "Your bank gave a payment back",
     "chargeback_repaid": "Paid: owed after a dispute",
+    "credit_paid": "Paid: owed for a purchase on credit",
     "reversal": "Correction",
 }
 

@@ -47,6 +47,7 @@ _NAV: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Refunds", "/console/refunds", "undo-2", "console.orders"),
             ("Chargebacks", "/console/chargebacks", "shield-x", "console.chargebacks"),
             ("Payouts", "/console/payouts", "banknote", "console.payouts"),
+            ("Credit", "/console/credit", "clock", "console.credit"),
         ),
     ),
     (

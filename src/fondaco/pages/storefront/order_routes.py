@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
-from fondaco import cases, catalog, inbox, orders
+from fondaco import cases, catalog, credit, inbox, orders
 from fondaco.core import counting
 from fondaco.core.pagination import BadCursor
 from fondaco.core.problem import NotFound, Problem
@@ -88,8 +88,12 @@ async def show(request: Call, order_id: FromPath[UUID]) -> Response[Any]:
 
 async def _shown(request: Call, group: OrderGroup) -> dict[str, Any]:
     found = await cases.cases_of_order(request.db, request.viewer.as_user, [o.id for o in group.orders])
+    owed = None
+    if group.pay_with == "instant_credit":
+        owed = (await credit.credit_of(request.db, request.viewer.as_user, [group.id])).get(group.id)
     return {
         "group": group,
+        "credit": owed,
         "story": order_words.story(group),
         "things": order_words.goods(group),
         "happened": order_words.happened(group),

@@ -11,6 +11,10 @@ from fondaco.orders import Order, OrderGroup, OrderLine
 from fondaco.pages.render import format_money, plural
 
 _CLOSED = ("EXPIRED", "CANCELLED")
+_PAID = {
+    "card": "Payment received, kept in escrow",
+    "instant_credit": "Bought on credit; the marketplace holds the money in escrow",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ def story(group: OrderGroup) -> Story:
         paid = group.payment
         sent_on = paid is not None and paid.refunded + paid.refund_pending >= group.total
         where = "where you paid from" if sent_on else "your wallet"
+        if group.pay_with == "instant_credit":
+            where = "you: it paid what you owed for it, and the rest is in your wallet"
         return Story("quiet", "Refunded", f"Your money was returned to {where}.", 3, live=False)
     count = sum(line.quantity for order in group.orders for line in order.lines)
     things = goods(group)
@@ -155,7 +161,7 @@ def happened(group: OrderGroup) -> list[dict[str, Any]]:
         who = order.seller if len(group.orders) > 1 else ""
         things = goods_of(order.lines)
         steps = (
-            ("credit-card", order.paid_at, "Payment received, kept in escrow"),
+            ("credit-card", order.paid_at, _PAID.get(group.pay_with, _PAID["card"])),
             (things.icon, order.delivered_at, f"{things.many.capitalize()} delivered to your library"),
             ("shield-check", order.completed_at, "Completed: the seller is paid"),
         )
