@@ -6,7 +6,7 @@ from uuid import uuid4
 from litestar import Response, get, post
 from litestar.response import Redirect
 
-from fondaco import orders
+from fondaco import credit, orders
 from fondaco.core.ids import parse_uuid
 from fondaco.core.problem import NotFound, Problem
 from fondaco.core.web import Call
@@ -79,6 +79,7 @@ async def _page(
         problem=words_of(problem) if problem else "",
         not_accepted=not_accepted,
         missing=max(quote.total - quote.wallet, 0),
+        offer=await _offer(request, quote),
         waiting=await _waiting(request),
         reserved_minutes=request.settings.reservation_minutes,
         protection_days=request.settings.protection_days,
@@ -89,6 +90,13 @@ async def _quote(request: Call, direct: Wish | None) -> Quote:
     if direct:
         return await orders.quote(request.db, request.viewer, [direct])
     return (await orders.cart_of(request.db, request.viewer)).quote
+
+
+async def _offer(request: Call, quote: Quote) -> credit.Offer | None:
+    """Credit for what the wallet does not hold, where there is any."""
+    if not quote.can_buy or quote.enough:
+        return None
+    return await credit.offer(request.db, request.viewer, quote.currency, quote.total)
 
 
 def _status(quote: Quote, problem: Problem | None, not_accepted: bool) -> int:
