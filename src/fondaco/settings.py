@@ -85,6 +85,15 @@ class Settings(BaseSettings):
         SecretStr, Field(description="Ed25519 private key, 32 bytes base64: signs audit blocks.")
     ]
 
+    recognise_browsers: Annotated[
+        bool | None,
+        Field(
+            description="Keep a keyed hash of a browser's cookie at sign-in and checkout, to see which "
+            "accounts are used from one browser. Left out: in production only; in a demo one browser "
+            "plays all parts."
+        ),
+    ] = None
+
     stripe_secret_key: Annotated[SecretStr, Field(description="Stripe's secret key (sk_...).")] = SecretStr(
         "sk_test_sandbox"
     )
@@ -274,6 +283,10 @@ class Settings(BaseSettings):
     @property
     def production(self) -> bool:
         return self.fondaco_mode is Mode.PRODUCTION
+
+    @property
+    def knows_browsers(self) -> bool:
+        return self.production if self.recognise_browsers is None else self.recognise_browsers
 
     @property
     def secure_cookies(self) -> bool:

@@ -68,6 +68,15 @@ SELECT ledger.post('suspense', 'suspense:' || gen_random_uuid(), 'test', 'test',
   ARRAY[ledger.open_account('psp_clearing', 'platform', 'EUR'),
         ledger.open_account('suspense', 'platform', 'EUR')], ARRAY[1, -1]) FROM generate_series(1, $1)
 """
+RINGS = """
+WITH many AS (SELECT u.id, row_number() OVER (ORDER BY u.id) AS n FROM identity.users u
+              ORDER BY u.id LIMIT 2),
+marks AS (SELECT 'device_' || md5(gen_random_uuid()::text) AS mark FROM generate_series(1, $1)),
+used AS (INSERT INTO risk.device (user_id, mark, first_at, last_at)
+  SELECT id, mark, now(), now() FROM many, marks RETURNING mark)
+INSERT INTO risk.shared (kind, mark, accounts, first_at, last_at)
+SELECT 'device', mark, count(*), now(), now() FROM used GROUP BY mark
+"""
 EXPLAINED = """
 UPDATE reconciliation.break SET state = 'EXPLAINED', reason = 'It is known',
   decided_by = (SELECT id FROM identity.users LIMIT 1) WHERE state = 'OPEN'
@@ -155,6 +164,7 @@ class World:
         await self.owner.execute(BREAKS, size)
         await self.owner.execute(EXPLAINED)  # or no payout leaves
         await self.owner.execute(SUSPENSE, min(size, 50))
+        await self.owner.execute(RINGS, size)
         await some_papers(self.parts, self.market.seller, min(size, 150))
         await self.owner.execute("ANALYZE")
         await self._name_things()
@@ -240,6 +250,7 @@ class World:
             "run_id": "SELECT max(id) FROM reconciliation.run",
             "suspense_id": "SELECT max(id) FROM ledger.journal WHERE kind = 'suspense'",
             "rule_id": "SELECT max(id) FROM orders.commission_rule",
+            "mark": "SELECT max(mark) FROM risk.shared",
             "seller_id": "SELECT id FROM sellers.seller LIMIT 1",
             "store": "SELECT slug FROM sellers.seller LIMIT 1",
         }.items():

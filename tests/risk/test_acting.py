@@ -9,6 +9,7 @@ import pytest
 
 from fondaco import approvals, audit, checks, identity, risk
 from fondaco.core.db import SYSTEM, Connection, Database
+from fondaco.core.pagination import Cursors
 from fondaco.core.problem import Conflict, Invalid, NotFound
 from fondaco.core.viewer import Viewer
 from fondaco.risk import NeedsTwo, Tier
@@ -22,6 +23,8 @@ from fondaco.settings import Settings
 from tests.support.money import make_buyer, make_staff
 from tests.support.people import sign_in
 from tests.support.shop import make_shop, pay, place
+
+CURSORS = Cursors(b"a key of thirty-two bytes, or so.")
 
 
 async def tier_of(db: Database, party: str) -> Tier:
@@ -135,7 +138,7 @@ async def test_a_granted_appeal_lowers_one_step_and_a_refused_one_says_why(db: D
     first = await risk.appeal(db, buyer, "user", "It was my bank.")
     await risk.decide_appeal(db, ops, first, grant=False, answer="The bank says otherwise.")
     second = await risk.appeal(db, buyer, "user", "Here is its letter.")
-    assert [a.id for a in await risk.open_appeals(db, ops.as_staff)] == [second]
+    assert [a.id for a in (await risk.open_appeals(db, ops, CURSORS)).items] == [second]
     await risk.decide_appeal(db, ops, second, grant=True, answer="The letter is good.")
     found = await risk.my_standing(db, buyer, "user")
     assert (found.standing.tier, found.note) == (Tier.AT_RISK, "The letter is good.")
@@ -169,7 +172,7 @@ async def test_blocked_domains_sign_nobody_up(db: Database) -> None:
             await sign_up(address)
         assert "email" in refused.value.fields
     await sign_up("a@verybad.example")
-    assert [b.value for b in await risk.blocks(db, ops)] == ["bad.example"]
+    assert [b.value for b in (await risk.blocks(db, ops, CURSORS)).items] == ["bad.example"]
     await risk.unblock(db, ops, kind="domain", value="bad.example")
     await sign_up("a@bad.example")
     for wrong in ("nodot", "sp ace.example", ""):
@@ -247,7 +250,18 @@ async def test_nobody_reads_the_signals_of_another(db: Database) -> None:
     party = f"user:{(await make_buyer(db)).user()}"
     await say(db, party, "chargeback.opened")
     stranger = await make_buyer(db)
-    for table in ("signal", "decision", "standing", "card", "appeal", "blocked"):
+    for table in (
+        "signal",
+        "decision",
+        "standing",
+        "card",
+        "device",
+        "shared",
+        "tie",
+        "appeal",
+        "appeal_word",
+        "blocked",
+    ):
         assert not await db.fetch(stranger.as_user, f"SELECT * FROM risk.{table}")
 
 

@@ -1,5 +1,8 @@
 """Standing pages, the risk desk, mails and the API: what is said is what is known, and acts happen."""
 
+import re
+from html import unescape
+
 import httpx
 import pytest
 
@@ -9,10 +12,13 @@ from fondaco.core.viewer import Viewer
 from fondaco.core.web import Parts
 from fondaco.notifications.jobs import read_events
 from fondaco.risk import Tier
+from fondaco.risk.jobs import read_events as signals_of_events
+from fondaco.settings import Settings
+from fondaco.vault import mark as mark_of
 from tests.risk.test_acting import say, tier_of
 from tests.support.money import make_buyer, make_staff
 from tests.support.people import bearer
-from tests.support.shop import make_shop
+from tests.support.shop import make_shop, pay, place
 
 
 @pytest.fixture
@@ -97,3 +103,97 @@ async def test_the_desk_by_api(db: Database, client: httpx.AsyncClient, admin: V
     other = await bearer(db, await make_staff(db, "support"))
     refused = await client.post(f"{base}/tier", headers=other, json={"tier": "AT_RISK", "because": "Odd."})
     assert refused.status_code == 403
+
+
+async def test_staff_read_what_holds_about_them(desk: httpx.AsyncClient, db: Database) -> None:
+    buyer = await make_buyer(db)
+    await say(db, f"user:{buyer.user()}", "chargeback.opened")
+    page = (await desk.get(f"/console/risk/user/{buyer.user()}")).text
+    assert "This buyer can buy 5 items in 24 hours at most." in page and "You can buy" not in page
+    assert "This buyer can have 1 case open at a time." in page
+
+
+async def test_lists_of_the_desk_go_on_behind_their_first_page(
+    desk: httpx.AsyncClient, db: Database, admin: Viewer
+) -> None:
+    buyers = [await make_buyer(db) for _ in range(27)]
+    for buyer in buyers:
+        await say(db, f"user:{buyer.user()}", "chargeback.opened")
+        await risk.appeal(db, buyer, "user", f"It was not {buyer.email}.")
+    for n in range(27):
+        await risk.block(db, admin, kind="domain", value=f"d{n}.example", reason="Fraud.")
+    for path, every in {
+        "/console/risk": [b.email for b in buyers],
+        "/console/risk/appeals": [f"It was not {b.email}." for b in buyers],
+        "/console/risk/blocks": [f"d{n}.example<" for n in range(27)],
+    }.items():
+        first = (await desk.get(path)).text
+        found = re.search(r'rel="next" href="([^"]+)"', first)
+        assert found, path
+        second = (await desk.get(unescape(found[1]))).text
+        told = [
+            first.partition("<h2>Not normal")[2] or first,
+            second.partition("<h2>Not normal")[2] or second,
+        ]
+        assert all((one in told[0]) != (one in told[1]) for one in every), path
+        assert 'rel="next"' not in second
+    assert (await desk.get("/console/risk?after=broken")).status_code == 400
+    only = (await desk.get("/console/risk?side=seller")).text
+    assert "Nobody matches" in only
+
+
+async def shared_card(db: Database, parts: Parts, mark: str, accounts: int) -> list[Viewer]:
+    buyers = [await make_buyer(db) for _ in range(accounts)]
+    shop = await make_shop(db, stock=accounts)
+    for buyer in buyers:
+        await pay(db, await place(db, buyer, shop.wish()), card=mark)
+    await signals_of_events(parts)
+    return buyers
+
+
+async def test_rings_are_shown_with_everybody_in_them(
+    desk: httpx.AsyncClient, db: Database, parts: Parts, settings: Settings
+) -> None:
+    assert "Nothing is shared" in (await desk.get("/console/risk/rings")).text
+    card = mark_of(settings, "card", "fingerprint")
+    buyers = await shared_card(db, parts, card, 3)
+    other = await make_buyer(db)
+    for one in (buyers[0], other):
+        await risk.device_seen(db, one.user(), "device_a")
+    await signals_of_events(parts)
+    listed = (await desk.get("/console/risk/rings")).text
+    assert f"/console/risk/rings/{card}" in listed and "/console/risk/rings/device_a" in listed
+    assert "device_a" not in (await desk.get("/console/risk/rings?kind=card")).text
+    one = (await desk.get(f"/console/risk/rings/{card}")).text
+    assert all(b.email in one for b in buyers) and other.email not in one and "Block this card" in one
+    file = (await desk.get(f"/console/risk/user/{other.user()}")).text
+    assert all(b.email in file for b in buyers), "over two steps"
+    assert "<svg" in file and "Card of 3 accounts" in file
+    assert (await desk.get("/console/risk/rings/card_unknown")).status_code == 404
+    headers = await bearer(db, await make_staff(db, "support"))
+    page = (await desk.get(f"/api/v1/console/risk/rings/{card}?limit=2", headers=headers)).json()
+    rest = await desk.get(
+        f"/api/v1/console/risk/rings/{card}", params={"cursor": page["next"]}, headers=headers
+    )
+    assert len(page["items"]) == 2 and len(rest.json()["items"]) == 1 and rest.json()["next"] is None
+    marks = (await desk.get("/api/v1/console/risk/rings?limit=1", headers=headers)).json()
+    assert marks["items"][0]["mark"] == "device_a" and marks["next"]
+
+
+async def test_a_card_is_blocked_by_its_mark_and_its_fingerprint_is_not_kept(
+    desk: httpx.AsyncClient, db: Database, parts: Parts, settings: Settings
+) -> None:
+    card = mark_of(settings, "card", "fingerprint")
+    page = (await desk.get("/console/risk/blocks")).text
+    token = re.search(r'name="_csrf_token" value="([^"]+)"', page)
+    fields = {"kind": "card", "value": "fingerprint", "reason": "Reported."}
+    if token:
+        fields["_csrf_token"] = token[1]
+    answer = await desk.post("/console/risk/blocks", data=fields)
+    assert answer.status_code == 303
+    kept = await db.fetch(SYSTEM, "SELECT kind, value FROM risk.blocked")
+    assert [(r["kind"], r["value"]) for r in kept] == [("card", card)]
+    [payer] = await shared_card(db, parts, card, 1)
+    assert await db.fetchval(
+        SYSTEM, "SELECT kind FROM risk.signal WHERE party = $1", f"user:{payer.user()}"
+    ) == ("card.blocked")

@@ -49,6 +49,7 @@ ALTER TABLE risk.appeal_word ENABLE ALWAYS TRIGGER append_only;
 
 ALTER TABLE risk.appeal ADD COLUMN due_at timestamptz NOT NULL DEFAULT now() + interval '5 days';
 CREATE INDEX appeal_due ON risk.appeal (due_at, id) WHERE state = 'OPEN';
+CREATE INDEX standing_newest ON risk.standing (since DESC, (party COLLATE "C") DESC) WHERE tier <> 'NORMAL';
 ALTER TABLE risk.blocked DROP CONSTRAINT blocked_kind_check;
 ALTER TABLE risk.blocked ADD CONSTRAINT blocked_kind_check
   CHECK (kind IN ('domain', 'card', 'disposable', 'genuine')) NOT VALID;

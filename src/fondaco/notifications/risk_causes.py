@@ -39,6 +39,18 @@ async def appeal_decided(post: "Post") -> None:
     await _tell(post, "Your appeal is answered", words, note=answer or "")
 
 
+async def appeal_asked(post: "Post") -> None:
+    """To whom it is about: somebody of us wrote in the appeal."""
+    text = await post.conn.fetchval(
+        """SELECT text FROM risk.appeal_word WHERE appeal_id = $1 AND by_staff AND at <= $2
+           ORDER BY id DESC LIMIT 1""",
+        UUID(post.event.data["appeal_id"]),
+        post.event.at,
+    )
+    words = "Somebody of us looks at your appeal and wrote to you. You can answer on your standing page."
+    await _tell(post, "A word about your appeal", words, note=text or "")
+
+
 async def appealed(post: "Post") -> None:
     """To the operator: an appeal waits."""
     await post.write(
@@ -46,7 +58,7 @@ async def appealed(post: "Post") -> None:
         Recipient(None, post.settings.support_email),
         cause=f"event:{post.event.id}",
         heading="An appeal waits for an answer",
-        words="Somebody appealed against where they stand. The oldest appeals are answered first.",
+        words="Somebody appealed against where they stand. The nearest deadline comes first.",
         note="",
         reasons=[],
         forbids=[],
@@ -101,4 +113,5 @@ RISK_CAUSES = {
     "risk.tier_changed": tier_changed,
     "risk.appeal_decided": appeal_decided,
     "risk.appealed": appealed,
+    "risk.appeal_asked": appeal_asked,
 }

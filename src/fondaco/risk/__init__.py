@@ -3,7 +3,9 @@
 from fondaco.risk.acting import ask_ban, block, blocks, known, set_tier, unblock
 from fondaco.risk.actions import look, look_at_new, look_at_raised, replay, signal, standing_of, tier
 from fondaco.risk.appeals import (
+    add_to_appeal,
     appeal,
+    ask_in_appeal,
     decide_appeal,
     decisions_of,
     explain,
@@ -25,6 +27,7 @@ from fondaco.risk.model import (
     TierForbids,
 )
 from fondaco.risk.rules import CURRENT, VERSIONS, Tier, judge
+from fondaco.risk.ties import device_seen
 
 __all__ = [
     "CURRENT",
@@ -42,12 +45,15 @@ __all__ = [
     "Standing",
     "Tier",
     "TierForbids",
+    "add_to_appeal",
     "appeal",
     "ask_ban",
+    "ask_in_appeal",
     "block",
     "blocks",
     "decide_appeal",
     "decisions_of",
+    "device_seen",
     "explain",
     "forecast",
     "judge",

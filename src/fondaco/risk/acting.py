@@ -9,6 +9,7 @@ from fondaco import approvals, audit
 from fondaco.core.clock import now
 from fondaco.core.db import Connection, Database
 from fondaco.core.ids import parse_uuid
+from fondaco.core.pagination import MAX_LIMIT, Cursors, Page
 from fondaco.core.problem import Conflict, Invalid, NotFound
 from fondaco.core.viewer import Viewer
 from fondaco.risk.actions import day_of, facts_of, hold, move, side_of
@@ -18,6 +19,7 @@ from fondaco.risk.ties import mark_tied_to
 from fondaco.risk.words import TIER_WORDS
 
 KINDS = ("domain", "card", "disposable", "genuine")
+_BLOCKS = "risk.blocks"
 
 
 async def known(conn: Connection, party: str) -> str:
@@ -125,14 +127,29 @@ async def unban_approved(conn: Connection, payload: dict[str, Any], request: app
         await audit.record(conn, "risk.appeal_decided", party, request.actor, data)
 
 
-async def blocks(db: Database, viewer: Viewer) -> list[Block]:
-    """What is blocked, newest first; what has run out is among it until somebody takes it out."""
+async def blocks(
+    db: Database, viewer: Viewer, cursors: Cursors, *, limit: int = 50, cursor: str | None = None
+) -> Page[Block]:
+    """What is blocked or said of domains, newest first; what has run out is among it until somebody takes it
+    out. Raises BadCursor."""
+    limit = max(1, min(limit, MAX_LIMIT))
+    at, kind, value = cursors.read(_BLOCKS, cursor) if cursor else ("infinity", "", "")
     rows = await db.fetch(
         viewer.as_staff,
         """SELECT b.kind, b.value, b.reason, b.until, b.added_at, u.email AS added_by FROM risk.blocked b
-           LEFT JOIN identity.users u ON u.id = b.added_by ORDER BY b.added_at DESC LIMIT 500""",
+           LEFT JOIN identity.users u ON u.id = b.added_by
+           WHERE (b.added_at, b.kind, b.value) < ($1::text::timestamptz, $2, $3)
+           ORDER BY b.added_at DESC, b.kind DESC, b.value DESC LIMIT $4""",
+        at,
+        kind,
+        value,
+        limit + 1,
     )
-    return [Block(**dict(r)) for r in rows]
+    found = [Block(**dict(r)) for r in rows]
+    shown, after = found[:limit], None
+    if len(found) > limit:
+        after = cursors.make(_BLOCKS, [shown[-1].added_at.isoformat(), shown[-1].kind, shown[-1].value])
+    return Page(shown, next=after)
 
 
 async def block(

@@ -1,11 +1,13 @@
 """Appeals: somebody's word against a decision about them, answered by a person."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from fondaco import approvals, audit
 from fondaco.core.clock import now
-from fondaco.core.db import SYSTEM, Connection, Database, Scope
+from fondaco.core.db import SYSTEM, Connection, Database, Record
 from fondaco.core.ids import uuid7
+from fondaco.core.pagination import MAX_LIMIT, Cursors, Page
 from fondaco.core.problem import NotFound
 from fondaco.core.viewer import Viewer
 from fondaco.risk.acting import decide_by_hand
@@ -14,17 +16,23 @@ from fondaco.risk.model import (
     Appeal,
     AppealDecided,
     AppealOpen,
+    AppealWord,
     CountedSignal,
     Decision,
+    EnoughSaid,
     Forecast,
     NeedsTwo,
+    NoOpenAppeal,
     NothingToAppeal,
     Replayed,
 )
 from fondaco.risk.rules import ORDER, VERSIONS, Tier, Verdict, judge
 from fondaco.risk.words import forbids, way_back
 
-_APPEAL = "id, party, decision_id, text, state, answer, made_at, decided_at"
+_APPEAL = "id, party, decision_id, text, state, answer, made_at, decided_at, due_at"
+_OPEN = "risk.appeals"
+MOST_WORDS = 20
+"""So much either side may add to one appeal."""
 
 
 def own_party(viewer: Viewer, side: str) -> str:
@@ -50,7 +58,7 @@ async def forecast(conn: Connection, party: str, version: str | None = None) -> 
     row = await conn.fetchrow(
         f"SELECT {_APPEAL} FROM risk.appeal WHERE party = $1 ORDER BY made_at DESC", party
     )
-    newest = Appeal(**dict(row)) if row else None
+    newest = (await _with_words(conn, [row]))[0] if row else None
     note = await conn.fetchval(
         "SELECT note FROM risk.decision WHERE id = $1 AND actor <> 'rules'", standing.decision_id
     )
@@ -134,6 +142,72 @@ async def appeal(db: Database, viewer: Viewer, side: str, text: str) -> UUID:
     return await db.run(SYSTEM, work)
 
 
+async def add_to_appeal(db: Database, viewer: Viewer, side: str, text: str) -> None:
+    """Say more in one's own open appeal. Raises Invalid, NoOpenAppeal, EnoughSaid."""
+    party, words = own_party(viewer, side), approvals.said(text, "text", least=3)
+
+    async def work(conn: Connection) -> None:
+        appeal_id = await conn.fetchval(
+            "SELECT id FROM risk.appeal WHERE party = $1 AND state = 'OPEN' FOR UPDATE", party
+        )
+        if appeal_id is None:
+            raise NoOpenAppeal()
+        await _say(conn, viewer, appeal_id, party, words, by_staff=False)
+
+    await db.run(SYSTEM, work)
+
+
+async def ask_in_appeal(db: Database, viewer: Viewer, appeal_id: UUID, text: str) -> None:
+    """Ask whoever appealed, or tell them something; they get a mail. Raises Invalid, NotFound, AppealDecided,
+    EnoughSaid."""
+    words = approvals.said(text, "answer", least=3)
+
+    async def work(conn: Connection) -> None:
+        row = await conn.fetchrow("SELECT party, state FROM risk.appeal WHERE id = $1 FOR UPDATE", appeal_id)
+        if row is None:
+            raise NotFound()
+        if row["state"] != "OPEN":
+            raise AppealDecided()
+        await _say(conn, viewer, appeal_id, row["party"], words, by_staff=True)
+
+    await db.run(viewer.as_staff, work)
+
+
+async def _say(
+    conn: Connection, viewer: Viewer, appeal_id: UUID, party: str, text: str, *, by_staff: bool
+) -> None:
+    """Into an open appeal whose row is locked."""
+    said = await conn.fetchval(
+        "SELECT count(*) FROM risk.appeal_word WHERE appeal_id = $1 AND by_staff = $2", appeal_id, by_staff
+    )
+    if said >= MOST_WORDS:
+        raise EnoughSaid()
+    await conn.execute(
+        """INSERT INTO risk.appeal_word (id, appeal_id, by_staff, said_by, text)
+           VALUES ($1, $2, $3, $4, $5)""",
+        uuid7(),
+        appeal_id,
+        by_staff,
+        viewer.user(),
+        text,
+    )
+    kind = "risk.appeal_asked" if by_staff else "risk.appeal_added"
+    await audit.record(conn, kind, party, viewer.actor, {"appeal_id": str(appeal_id)})
+
+
+async def _with_words(conn: Connection, rows: Sequence[Record]) -> list[Appeal]:
+    said = await conn.fetch(
+        """SELECT appeal_id, by_staff, text, at FROM risk.appeal_word WHERE appeal_id = ANY ($1)
+           ORDER BY appeal_id, id""",
+        [row["id"] for row in rows],
+    )
+    words: dict[UUID, list[AppealWord]] = {}
+    for one in said:
+        made = AppealWord(by_staff=one["by_staff"], text=one["text"], at=one["at"])
+        words.setdefault(one["appeal_id"], []).append(made)
+    return [Appeal(**dict(row), words=words.get(row["id"], [])) for row in rows]
+
+
 async def decide_appeal(db: Database, viewer: Viewer, appeal_id: UUID, *, grant: bool, answer: str) -> None:
     """Answer an appeal. Granted, the tier goes down one step at once; a ban is lifted by two people instead
     (`ask_ban` with `lift`), which grants the appeal. Raises NotFound, AppealDecided, NeedsTwo, Invalid."""
@@ -169,9 +243,22 @@ async def decide_appeal(db: Database, viewer: Viewer, appeal_id: UUID, *, grant:
     await db.run(viewer.as_staff, work)
 
 
-async def open_appeals(db: Database, scope: Scope, limit: int = 100) -> list[Appeal]:
-    """Appeals that wait for an answer, the oldest first."""
-    rows = await db.fetch(
-        scope, f"SELECT {_APPEAL} FROM risk.appeal WHERE state = 'OPEN' ORDER BY made_at LIMIT $1", limit
-    )
-    return [Appeal(**dict(r)) for r in rows]
+async def open_appeals(
+    db: Database, viewer: Viewer, cursors: Cursors, *, limit: int = 50, cursor: str | None = None
+) -> Page[Appeal]:
+    """Appeals that wait for an answer, the nearest deadline first. Raises BadCursor."""
+    limit = max(1, min(limit, MAX_LIMIT))
+    at, last = cursors.read(_OPEN, cursor) if cursor else ("-infinity", str(UUID(int=0)))
+    async with db.transaction(viewer.as_staff) as conn:
+        rows = await conn.fetch(
+            f"""SELECT {_APPEAL} FROM risk.appeal WHERE state = 'OPEN'
+                  AND (due_at, id) > ($1::text::timestamptz, $2::text::uuid) ORDER BY due_at, id LIMIT $3""",
+            at,
+            last,
+            limit + 1,
+        )
+        shown = await _with_words(conn, rows[:limit])
+    after = None
+    if len(rows) > limit:
+        after = cursors.make(_OPEN, [shown[-1].due_at.isoformat(), str(shown[-1].id)])
+    return Page(shown, next=after)

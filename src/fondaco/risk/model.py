@@ -83,8 +83,16 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
+class AppealWord(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said in an appeal after it was made."""
+
+    by_staff: bool
+    text: str
+    at: datetime
+
+
 class Appeal(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody's word against a decision about them."""
+    """A case somebody opened against a decision about them: words of both sides, a deadline, a decision."""
 
     id: UUID
     party: str
@@ -94,10 +102,13 @@ class Appeal(msgspec.Struct, frozen=True, kw_only=True):
     answer: str | None
     made_at: datetime
     decided_at: datetime | None
+    due_at: Annotated[datetime, Meta(description="Until then we mean to have answered.")]
+    words: Annotated[list[AppealWord], Meta(description="What was said since, the oldest first.")]
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """A mail domain nobody signs up with, or a card whose payer is restricted. `until` None: for ever."""
+    """A mail domain nobody signs up with, a card whose payer is restricted, or a word about a mail domain.
+    `until` None: for ever."""
 
     kind: str
     value: str
@@ -166,6 +177,20 @@ class AppealOpen(Problem):
 
     status = 409
     code = "appeal_open"
+
+
+class NoOpenAppeal(Problem):
+    """You have no appeal that is being looked at."""
+
+    status = 409
+    code = "no_open_appeal"
+
+
+class EnoughSaid(Problem):
+    """There is enough in this appeal to decide it. Please wait for the answer."""
+
+    status = 409
+    code = "enough_said"
 
 
 class TierForbids(Problem):

@@ -5,16 +5,21 @@ from uuid import UUID
 
 import msgspec
 from litestar import get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta
 
 from fondaco import risk
-from fondaco.core.pagination import Page
+from fondaco.core.pagination import MAX_LIMIT, Page
 from fondaco.core.web import Call
 from fondaco.risk.desk import PartyFile, Raised, party_file, raised
 from fondaco.risk.model import Appeal, Forecast
+from fondaco.risk.rings import MarkFile, SharedMark, mark_file, shared_marks
 
 Side = Literal["user", "seller"]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Rows per page.")]
+PageCursor = Annotated[
+    str | None, QueryParameter(max_length=500, description="`next` or `previous` of another page.")
+]
 Words = Annotated[str, Meta(min_length=3, max_length=500)]
 
 
@@ -36,6 +41,12 @@ class BanRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     because: Words
     lift: bool = False
+
+
+class MoreWords(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """More in an open appeal."""
+
+    text: Words
 
 
 class AppealAnswer(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -75,14 +86,38 @@ async def store_appeal(request: Call, data: JSONBody[NewAppeal]) -> Forecast:
     return await risk.my_standing(request.db, request.viewer, "seller")
 
 
+@post("/api/v1/standing/appeal/words", permit="account.own", summary="Say more in one's open appeal")
+async def add_to_my_appeal(request: Call, data: JSONBody[MoreWords]) -> Forecast:
+    await risk.add_to_appeal(request.db, request.viewer, "user", data.text)
+    return await risk.my_standing(request.db, request.viewer, "user")
+
+
+@post("/api/v1/seller/standing/appeal/words", permit="store.edit", summary="Say more in the store's appeal")
+async def add_to_store_appeal(request: Call, data: JSONBody[MoreWords]) -> Forecast:
+    await risk.add_to_appeal(request.db, request.viewer, "seller", data.text)
+    return await risk.my_standing(request.db, request.viewer, "seller")
+
+
 @get("/api/v1/console/risk/standings", permit="console.risk", summary="Who is not in the tier NORMAL")
-async def list_raised(request: Call) -> Page[Raised]:
-    return Page(await raised(request.db, request.viewer))
+async def list_raised(request: Call, limit: Limit = 50, cursor: PageCursor = None) -> Page[Raised]:
+    return await raised(request.db, request.viewer, request.cursors, limit=limit, cursor=cursor)
 
 
-@get("/api/v1/console/risk/appeals", permit="console.risk", summary="Appeals that wait, the oldest first")
-async def list_appeals(request: Call) -> Page[Appeal]:
-    return Page(await risk.open_appeals(request.db, request.viewer.as_staff))
+@get("/api/v1/console/risk/rings", permit="console.risk", summary="Cards and browsers of several accounts")
+async def list_rings(request: Call, limit: Limit = 50, cursor: PageCursor = None) -> Page[SharedMark]:
+    return await shared_marks(request.db, request.viewer, request.cursors, limit=limit, cursor=cursor)
+
+
+@get("/api/v1/console/risk/rings/{mark:str}", permit="console.risk", summary="One of them with its accounts")
+async def one_ring(
+    request: Call, mark: FromPath[str], limit: Limit = 50, cursor: PageCursor = None
+) -> MarkFile:
+    return await mark_file(request.db, request.viewer, request.cursors, mark, limit=limit, cursor=cursor)
+
+
+@get("/api/v1/console/risk/appeals", permit="console.risk", summary="Appeals that wait, by deadline")
+async def list_appeals(request: Call, limit: Limit = 50, cursor: PageCursor = None) -> Page[Appeal]:
+    return await risk.open_appeals(request.db, request.viewer, request.cursors, limit=limit, cursor=cursor)
 
 
 @get(
@@ -133,18 +168,33 @@ async def answer_appeal(
     request: Call, appeal_id: FromPath[UUID], data: JSONBody[AppealAnswer]
 ) -> Page[Appeal]:
     await risk.decide_appeal(request.db, request.viewer, appeal_id, grant=data.grant, answer=data.answer)
-    return Page(await risk.open_appeals(request.db, request.viewer.as_staff))
+    return await risk.open_appeals(request.db, request.viewer, request.cursors)
+
+
+@post(
+    "/api/v1/console/risk/appeals/{appeal_id:uuid}/words",
+    permit="console.risk_decide",
+    status_code=204,
+    summary="Ask whoever appealed",
+)
+async def ask_in_appeal(request: Call, appeal_id: FromPath[UUID], data: JSONBody[MoreWords]) -> None:
+    await risk.ask_in_appeal(request.db, request.viewer, appeal_id, data.text)
 
 
 routes = [
     my_standing,
     my_appeal,
+    add_to_my_appeal,
     store_standing,
     store_appeal,
+    add_to_store_appeal,
     list_raised,
+    list_rings,
+    one_ring,
     list_appeals,
     one_party,
     set_tier,
     ask_ban,
     answer_appeal,
+    ask_in_appeal,
 ]

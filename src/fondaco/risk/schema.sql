@@ -54,6 +54,7 @@ CREATE TRIGGER state_machine BEFORE INSERT OR UPDATE OF tier ON risk.standing
   FOR EACH ROW EXECUTE FUNCTION core.guard_state('risk_tier', 'tier');
 CREATE UNIQUE INDEX standing_user ON risk.standing (user_id) WHERE user_id IS NOT NULL;
 CREATE UNIQUE INDEX standing_seller ON risk.standing (seller_id) WHERE seller_id IS NOT NULL;
+CREATE INDEX standing_newest ON risk.standing (since DESC, (party COLLATE "C") DESC) WHERE tier <> 'NORMAL';
 CREATE INDEX standing_raised ON risk.standing (tier, score DESC) WHERE tier <> 'NORMAL';
 
 CREATE TABLE risk.appeal (

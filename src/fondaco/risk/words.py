@@ -16,42 +16,47 @@ TIER_WORDS: dict[Tier, str] = {
 }
 
 
-def forbids(side: str, tier: Tier) -> list[str]:
-    """What holds in this tier, a sentence each; nothing when nothing is forbidden."""
+def forbids(side: str, tier: Tier, *, to_staff: bool = False) -> list[str]:
+    """What holds in this tier, a sentence each, said to whom it is about or, `to_staff`, about them; nothing
+    when nothing is forbidden."""
     held = limits(side, tier)
-    return _of_store(held) if side == "seller" else _of_buyer(held)
+    return _of_store(held, to_staff) if side == "seller" else _of_buyer(held, to_staff)
 
 
-def _of_store(held: Limits) -> list[str]:
+def _of_store(held: Limits, to_staff: bool) -> list[str]:
+    your, theirs = ("This store's", "its own") if to_staff else ("Your", "yours")
     told: list[str] = []
     if held.hidden:
-        told.append("Your listings are hidden and cannot be bought. Orders already placed go on.")
+        told.append(f"{your} listings are hidden and cannot be bought. Orders already placed go on.")
     if held.maturity_days:
         told.append(f"Money of sales is payable {held.maturity_days} days after its release.")
     if held.reserve_bps:
         told.append(
-            f"{held.reserve_bps // 100} % of what matures is kept in reserve for a while. It stays yours."
+            f"{held.reserve_bps // 100} % of what matures is kept in reserve for a while. It stays {theirs}."
         )
     if not held.payouts:
-        told.append("Payouts wait. The money stays yours.")
+        told.append(f"Payouts wait. The money stays {theirs}.")
     if held.quarantine:
         told.append("New keys are looked at before they are sold.")
     return told
 
 
-def _of_buyer(held: Limits) -> list[str]:
+def _of_buyer(held: Limits, to_staff: bool) -> list[str]:
+    who, have, theirs, their = (
+        ("This buyer", "they have", "theirs", "their") if to_staff else ("You", "you have", "yours", "your")
+    )
     told: list[str] = []
     if not held.buys:
-        told.append("You cannot buy. What you have paid for stays yours.")
+        told.append(f"{who} cannot buy. What {have} paid for stays {theirs}.")
     if held.units_per_day is not None:
-        told.append(f"You can buy {held.units_per_day} items in 24 hours at most.")
-    if held.open_cases is not None:
-        more = (
-            f"You can have {held.open_cases} open at a time." if held.open_cases else "You cannot open cases."
-        )
-        told.append(more)
+        told.append(f"{who} can buy {held.units_per_day} items in 24 hours at most.")
+    if held.open_cases == 0:
+        told.append(f"{who} cannot open cases.")
+    elif held.open_cases is not None:
+        cases = "case" if held.open_cases == 1 else "cases"
+        told.append(f"{who} can have {held.open_cases} {cases} open at a time.")
     if held.reveal_after_minutes:
-        told.append(f"New keys open {held.reveal_after_minutes} minutes after your last payment.")
+        told.append(f"New keys open {held.reveal_after_minutes} minutes after {their} last payment.")
     if held.source_only:
         told.append("Refunds go back to the card that paid, where that is possible.")
     return told
@@ -78,6 +83,6 @@ def table() -> str:
     """The whole table as Markdown, for the documentation."""
     lines = ["| who | tier | what holds |", "|---|---|---|"]
     for side, tier in ENFORCEMENT:
-        words = " ".join(forbids(side, tier)) or "Nothing is forbidden."
+        words = " ".join(forbids(side, tier, to_staff=True)) or "Nothing is forbidden."
         lines.append(f"| {'store' if side == 'seller' else 'buyer'} | `{tier}` | {words} |")
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from fondaco.core.web import Call, safe_next
 from fondaco.identity.model import SignedIn
 from fondaco.identity.sessions import session_cookie
 from fondaco.pages.context import Said, cart_cookie, guest_cart, see_other, theme_cookie
+from fondaco.pages.devices import device_cookies
 from fondaco.settings import Mode
 
 # A page that shows a secret, or whose address holds one: no other site learns the address, and its forms
@@ -44,6 +45,8 @@ async def signed_in(request: Call, found: SignedIn, target: str, said: Said | No
         if merged.left_out and said is None:
             said = ("wait", " ".join(merged.left_out))
         cookies.append(cart_cookie(settings, ""))
+    if not found.second_factor_needed:
+        cookies += await device_cookies(request, found.user_id)
     return see_other(request, target, said=said, cookies=cookies)
 
 

@@ -27,6 +27,16 @@ async def appeal(request: Call) -> Response[str]:
     return see_other(request, PATH, said=("good", "Your appeal is with us. You get a mail with the answer."))
 
 
+@post("/seller/standing/words", permit="store.edit", include_in_schema=False)
+async def add_words(request: Call) -> Response[str]:
+    text = (await request.fields()).get("text", "")
+    try:
+        await risk.add_to_appeal(request.db, request.viewer, "seller", text)
+    except Problem as problem:
+        return await _page(request, text, problem)
+    return see_other(request, PATH, said=("good", "Added to your appeal."))
+
+
 async def _page(request: Call, text: str = "", problem: Problem | None = None) -> Response[str]:
     errors, alert = form_faults(problem) if problem else (dict[str, str](), "")
     return await desk(
@@ -44,4 +54,4 @@ async def _page(request: Call, text: str = "", problem: Problem | None = None) -
     )
 
 
-routes = [show, appeal]
+routes = [show, appeal, add_words]

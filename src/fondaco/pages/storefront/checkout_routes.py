@@ -12,6 +12,7 @@ from fondaco.core.problem import NotFound, Problem
 from fondaco.core.web import Call
 from fondaco.orders import Quote, Wish
 from fondaco.pages.context import page, see_other
+from fondaco.pages.devices import device_cookies
 from fondaco.pages.storefront.cart_routes import whole, words_of
 from fondaco.pages.storefront.lines import grouped
 
@@ -23,7 +24,10 @@ async def show(request: Call) -> Response[Any]:
     """The cart, or the one listing the address names, re-checked and ready to be paid."""
     asked = dict(request.query_params.items())
     direct = direct_wish(asked)
-    return await _page(request, direct)
+    answer = await _page(request, direct)
+    for cookie in await device_cookies(request, request.viewer.user()):
+        answer.set_cookie(cookie)
+    return answer
 
 
 @post("/checkout", permit="orders.buy", include_in_schema=False)
