@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from fondaco import refunds, risk, wallets
+from fondaco.chargebacks.direct import lose_direct, reverse_direct
 from fondaco.chargebacks.evidence import close_late, prepare
 from fondaco.chargebacks.lines import attribute, bear, give_back_share
 from fondaco.chargebacks.model import CHARGEBACK, ENDED, OPEN
@@ -42,7 +43,7 @@ _UNSEEN = """SELECT l.id FROM orders.order_line l JOIN orders.orders o ON o.id =
 async def note_dispute(conn: Connection, facts: DisputeFacts) -> bool:
     """Make our books and states say what the dispute is now; False when its payment is none of ours."""
     funding = await conn.fetchrow(
-        """SELECT id, user_id, group_id, amount, currency, state FROM wallets.funding
+        """SELECT id, user_id, group_id, amount, currency, state, account FROM wallets.funding
            WHERE charge_id = $1 OR intent_id = $2 ORDER BY id LIMIT 1 FOR UPDATE""",
         facts.charge_id,
         facts.intent_id,
@@ -57,9 +58,9 @@ async def note_dispute(conn: Connection, facts: DisputeFacts) -> bool:
         await _take(conn, row, funding, -sum(m.amount for m in taken), facts.id)
     await _fees(conn, row, facts.balance_transactions)
     if back and await _booked(conn, f"dp:{facts.id}"):
-        await _give_back(conn, await _again(conn, row), sum(m.amount for m in back), facts.id)
+        await _give_back(conn, await _again(conn, row), funding, sum(m.amount for m in back), facts.id)
     elif facts.status == "lost" and await _booked(conn, f"dp:{facts.id}"):
-        await _lose(conn, await _again(conn, row), facts.id)
+        await _lose(conn, await _again(conn, row), funding, facts.id)
     await mirror_funding(conn, funding["id"])
     await attribute(conn, row["id"])
     row = await _again(conn, row)
@@ -145,8 +146,10 @@ async def _take(conn: Connection, row: Record, funding: Record, amount: int, dis
     user, currency = row["user_id"], row["currency"]
     await conn.execute("SELECT pg_advisory_xact_lock(hashtext('orders.release'))")  # first, as refunds do
     await refresh_standing(conn, user)  # locks the wallet: what is not bought by now is not bought any more
-    await take_back_unseen(conn, user, currency, funding["group_id"], amount)
-    held = min(amount, await balance(conn, wallet_of(user, currency)))
+    held = 0
+    if not funding["account"]:  # what a store's own account was paid was never in the wallet
+        await take_back_unseen(conn, user, currency, funding["group_id"], amount)
+        held = min(amount, await balance(conn, wallet_of(user, currency)))
     legs: list[tuple[AccountRef, int]] = [
         (chargeback_held_of(row["id"], currency), amount),
         (platform("psp_clearing", currency), -amount),
@@ -193,7 +196,7 @@ async def _fees(conn: Connection, row: Record, movements: Sequence[BalanceTransa
             await post_one(conn, kind, f"fee:{movement.id}", row, legs)
 
 
-async def _give_back(conn: Connection, row: Record, amount: int, dispute_id: str) -> None:
+async def _give_back(conn: Connection, row: Record, funding: Record, amount: int, dispute_id: str) -> None:
     """The money came back. Before it was lost the wallet's hold ends with it; after, what the buyer owed of
     it is settled and the rest is the wallet's."""
     if row["reversed_at"] or await _booked(conn, f"dpwon:{dispute_id}"):
@@ -213,6 +216,9 @@ async def _give_back(conn: Connection, row: Record, amount: int, dispute_id: str
             amount,
         )
         await post_one(conn, "chargeback_won", f"dpwon:{dispute_id}", row, legs)
+        return
+    if funding["account"]:
+        await reverse_direct(conn, row, funding, amount, dispute_id)
         return
     shared = await give_back_share(conn, row, amount)
     owed = min(amount - shared, row["owed"])
@@ -236,9 +242,12 @@ async def _give_back(conn: Connection, row: Record, amount: int, dispute_id: str
     await tell(conn, row, "chargeback.reversed", amount=amount)
 
 
-async def _lose(conn: Connection, row: Record, dispute_id: str) -> None:
+async def _lose(conn: Connection, row: Record, funding: Record, dispute_id: str) -> None:
     """The money is gone: the hold pays for it, the buyer owes the rest."""
     if await _booked(conn, f"dplost:{dispute_id}"):
+        return
+    if funding["account"]:
+        await lose_direct(conn, row, funding, dispute_id)
         return
     user, currency = row["user_id"], row["currency"]
     owed = row["taken"] - row["held"]
@@ -257,8 +266,12 @@ async def _lose(conn: Connection, row: Record, dispute_id: str) -> None:
 async def hold_more(conn: Connection, chargeback_id: object) -> int:
     """Hold what the wallet has gained since, as far as an open chargeback is not covered; answers how much
     more, in minor units."""
-    row = await conn.fetchrow("SELECT * FROM chargebacks.chargeback WHERE id = $1 FOR UPDATE", chargeback_id)
-    if row is None or row["state"] not in OPEN or row["held"] >= row["taken"]:
+    row = await conn.fetchrow(
+        """SELECT c.*, f.account FROM chargebacks.chargeback c JOIN wallets.funding f ON f.id = c.funding_id
+           WHERE c.id = $1 FOR UPDATE OF c""",
+        chargeback_id,
+    )
+    if row is None or row["account"] or row["state"] not in OPEN or row["held"] >= row["taken"]:
         return 0
     user, currency = row["user_id"], row["currency"]
     await wallets.stand(conn, user, await standing(conn, user))  # locks the wallet

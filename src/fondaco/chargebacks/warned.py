@@ -14,8 +14,8 @@ from fondaco.integrations.stripe_disputes import WarningFacts
 from fondaco.ledger import balance, wallet_of
 from fondaco.settings import Settings
 
-_FUNDING = """SELECT id, user_id, group_id, amount, currency, state, refunded, refund_pending, disputed
-  FROM wallets.funding"""
+_FUNDING = """SELECT id, user_id, group_id, amount, currency, state, refunded, refund_pending, disputed,
+  account FROM wallets.funding"""
 
 
 async def note_warning(conn: Connection, facts: WarningFacts) -> bool:
@@ -97,6 +97,8 @@ async def _first(conn: Connection, funding: Record, facts: WarningFacts) -> Reco
 async def _send_back(conn: Connection, settings: Settings, funding: Record, warning: Record) -> None:
     """P12: what is not spent goes back to the card, so that it cannot be disputed any more."""
     left = funding["amount"] - funding["refunded"] - funding["refund_pending"] - funding["disputed"]
+    if funding["account"]:  # none of it was ever in the wallet
+        return
     if funding["state"] not in ("SUCCEEDED", "PARTIALLY_REFUNDED") or left > settings.warning_refund_limit:
         return
     user, currency = funding["user_id"], funding["currency"]

@@ -33,7 +33,7 @@ async def give_back(conn: Connection, funding_id: UUID, why: str) -> bool:
         legs=legs,
     )
     await wallets.request_refund(
-        conn, funding_id, row["amount"], reason=why, actor="system", even_at_risk=True
+        conn, funding_id, row["amount"], reason=why, actor="system", even_at_risk=True, direct=True
     )
     await take_back(conn, funding_id, passed_on, cause=f"undelivered:{funding_id}")
     return True

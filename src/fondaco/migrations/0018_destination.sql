@@ -15,7 +15,12 @@ ALTER TABLE orders.order_group ADD CONSTRAINT order_group_funding_policy_check
   CHECK (funding_policy IN ('wallet', 'card', 'instant_credit', 'destination')) NOT VALID;
 ALTER TABLE orders.order_group VALIDATE CONSTRAINT order_group_funding_policy_check;
 
-INSERT INTO ledger.posting_rule (journal_kind, account_kind, sign) VALUES ('destination_refund', 'wallet', -1);
+INSERT INTO ledger.posting_rule (journal_kind, account_kind, sign) VALUES
+  ('destination_refund', 'wallet', -1),
+  ('destination_returned', 'dest_clearing', 1), ('destination_returned', 'seller_receivable', -1),
+  ('destination_returned', 'seller_available', -1),
+  ('chargeback_lost', 'dest_clearing', 1), ('chargeback_lost', 'chargeback_loss', 1),
+  ('chargeback_reversed', 'dest_clearing', -1);
 INSERT INTO core.edge (machine, source, target) VALUES
   ('escrow', 'EMPTY', 'DIRECT'), ('escrow', 'DIRECT', 'REFUNDED'),
   ('direct_reversal', '', 'REQUESTED'), ('direct_reversal', 'REQUESTED', 'SENDING'),

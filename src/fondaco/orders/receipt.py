@@ -16,7 +16,12 @@ from fondaco.orders.reads import Order, OrderGroup, group_in_scope
 if TYPE_CHECKING:
     from reportlab.pdfgen.canvas import Canvas
 
-_PAID_WITH = {"wallet": "Wallet", "card": "Card", "instant_credit": "On credit"}
+_PAID_WITH = {
+    "wallet": "Wallet",
+    "card": "Card",
+    "instant_credit": "On credit",
+    "destination": "Card, directly to the store",
+}
 
 
 async def order_receipt(

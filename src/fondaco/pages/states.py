@@ -116,6 +116,7 @@ _COMMON: dict[str, StateMark] = {
 # Where one state means different things to people on two machines: (machine, state).
 _BY_MACHINE: dict[tuple[str, str], StateMark] = {
     ("escrow", "HELD"): StateMark("wait", "In buyer protection"),
+    ("escrow", "DIRECT"): StateMark("quiet", "Paid to the store"),
     ("escrow", "REFUNDED"): StateMark("quiet", "Returned to the buyer"),
     ("payout", "CREATED"): StateMark("new", "About to leave"),
     ("payout", "HELD"): StateMark("wait", "On hold"),

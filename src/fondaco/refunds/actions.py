@@ -28,8 +28,8 @@ _FUNDING = """SELECT f.id FROM orders.order_line l JOIN orders.orders o ON o.id 
   JOIN wallets.funding f ON f.group_id = o.group_id AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED')
   WHERE l.id = $1 FOR UPDATE OF f"""
 # The payment of a line whose buyer's tier lets money go back to its source only; none when the source cannot
-# take all that is left, or the wallet between is blocked: then the money waits in the wallet. What was paid to
-# the store's own account always goes back to its source.
+# take all that is left, or the wallet between is blocked: then the money waits in the wallet. What was paid
+# to the store's own account always goes back to its source.
 _ONLY_SOURCE = """SELECT f.id FROM orders.order_line l JOIN orders.orders o ON o.id = l.order_id
   JOIN wallets.funding f ON f.group_id = o.group_id AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED')
   WHERE l.id = $1 AND (l.escrow_state = 'DIRECT' OR (risk.buyer_limits(l.buyer_id)).source_only
@@ -52,6 +52,7 @@ async def refund_line(
     entitlements: Sequence[UUID] | None = None,
     keep: bool = False,
     unseen: bool = False,
+    refund_id: UUID | None = None,
 ) -> UUID:
     """Give `amount` (minor units, gross; None: all that is left) of one line back; returns the refund's id.
 
@@ -59,7 +60,7 @@ async def refund_line(
     shares, to the cent. `to`: the buyer's wallet, or 'source', on to the card that paid (the payment's own
     refund follows by itself). `entitlements`: what is taken back with a partial refund; a refund of all that
     is left takes everything back unless `keep`. What nobody has seen is for sale again. `unseen`: only when
-    nobody has seen any of what is taken back, else AlreadyRevealed.
+    nobody has seen any of what is taken back, else AlreadyRevealed. `refund_id`: the caller's own new id.
 
     One transaction with the caller, which must see everything (SYSTEM). Raises NotFound, NotRefundable,
     RefundAboveRest, FrozenByCase (unless `even_frozen`), NoSource, wallets.RefundTooLarge.
@@ -73,7 +74,7 @@ async def refund_line(
             raise NoSource()
     elif funding_id := await conn.fetchval(_ONLY_SOURCE, line_id):
         to = "source"
-    refund_id = uuid7()
+    refund_id = refund_id or uuid7()
     row = await conn.fetchrow(
         _REFUND,
         refund_id,
@@ -125,7 +126,13 @@ async def _send_on(conn: Connection, refund_id: UUID, funding_id: UUID, reason: 
     assert row
     if row["amount"]:
         source = await wallets.request_refund(
-            conn, funding_id, row["amount"], reason=reason, actor=actor, even_at_risk=row["direct"]
+            conn,
+            funding_id,
+            row["amount"],
+            reason=reason,
+            actor=actor,
+            even_at_risk=row["direct"],
+            direct=row["direct"],
         )
         await conn.execute("SELECT refunds.note_source($1, $2)", refund_id, source)
     if row["direct"]:
@@ -133,18 +140,41 @@ async def _send_on(conn: Connection, refund_id: UUID, funding_id: UUID, reason: 
 
 
 async def refund_by_seller(
-    db: Database, viewer: Viewer, line_id: UUID, amount: int | None, *, reason: str, why: str
+    db: Database,
+    viewer: Viewer,
+    line_id: UUID,
+    amount: int | None,
+    *,
+    reason: str,
+    why: str,
+    refund_id: UUID | None = None,
 ) -> UUID:
-    """The store gives money of its own sale back to the buyer's wallet. Raises what `refund_line` raises."""
+    """The store gives money of its own sale back to the buyer's wallet. `refund_id`: the caller's own new id;
+    asked again with it, nothing more happens. Raises what `refund_line` raises."""
     words = approvals.said(why, "why", least=0)
     if reason not in SELLER_REASONS:
         raise Invalid(fields={"reason": "Choose a reason."})
     await _known(db, viewer.as_seller, line_id, viewer.seller())
 
     async def work(conn: Connection) -> UUID:
-        return await refund_line(conn, line_id, amount, reason=reason, why=words, actor=viewer.actor)
+        if refund_id and await _there(conn, refund_id, line_id, viewer.seller()):
+            return refund_id
+        return await refund_line(
+            conn, line_id, amount, reason=reason, why=words, actor=viewer.actor, refund_id=refund_id
+        )
 
     return await db.run(SYSTEM, work)
+
+
+async def _there(conn: Connection, refund_id: UUID, line_id: UUID, seller_id: UUID) -> bool:
+    """Whether this refund has been made: its answer was lost. Two at once wait for each other."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('refund:' || $1::uuid, 0))", refund_id)
+    return await conn.fetchval(
+        "SELECT EXISTS (SELECT 1 FROM refunds.refund WHERE id = $1 AND line_id = $2 AND seller_id = $3)",
+        refund_id,
+        line_id,
+        seller_id,
+    )
 
 
 async def _known(db: Database, scope: Scope, line_id: UUID, seller_id: UUID) -> None:

@@ -12,7 +12,12 @@ from fondaco.statements.issuing import Draft
 from fondaco.statements.model import Kind, PaperLine
 
 COLUMNS = ["Tax included", "Amount"]
-_PAID_WITH = {"wallet": "Wallet", "card": "Card", "instant_credit": "On credit"}
+_PAID_WITH = {
+    "wallet": "Wallet",
+    "card": "Card",
+    "instant_credit": "On credit",
+    "destination": "Card, directly to the store",
+}
 _ORDER = """o.id, o.number, o.buyer_id, o.currency, o.paid_at, g.number AS group_number, g.funding_policy,
   s.name AS store, s.country AS store_country, s.support_email, u.name AS buyer, u.email"""
 _FROM = """FROM orders.orders o JOIN orders.order_group g ON g.id = o.group_id

@@ -34,6 +34,7 @@ WORDS = {
     "payout_failed": "Payout refused, money returned",
     "payout_cancelled": "Payout cancelled, money returned",
     "payout_reversed": "Payout reversed, money returned",
+    "destination_returned": "Chargeback the bank reversed",
     "destination_debt": "Refund your own account could not pay",
     "reversal": "Correction",
 }

@@ -32,22 +32,32 @@ _OPEN = ("SENDING", "UNKNOWN", "PENDING")
 
 
 async def request_refund(
-    conn: Connection, funding_id: UUID, amount: int, *, reason: str, actor: str, even_at_risk: bool = False
+    conn: Connection,
+    funding_id: UUID,
+    amount: int,
+    *,
+    reason: str,
+    actor: str,
+    even_at_risk: bool = False,
+    direct: bool = False,
 ) -> UUID:
     """Take `amount` minor units from the wallet to send them back to the card; returns the refund's id.
 
     One transaction with the caller; a job sends it after the commit. Raises RefundTooLarge beyond what is
     left of the payment, InsufficientFunds when the wallet no longer holds it, WalletAtRisk while it is
-    blocked (unless `even_at_risk`).
+    blocked (unless `even_at_risk`). `direct`: of a payment to a store's own account, from where the
+    caller has just put it into the wallet; nothing else goes back by such a payment.
     """
     funding = await conn.fetchrow(
-        "SELECT id, user_id, amount, currency, state, refunded, refund_pending, intent_id "
+        "SELECT id, user_id, amount, currency, state, refunded, refund_pending, intent_id, account "
         "FROM wallets.funding WHERE id = $1 FOR UPDATE",
         funding_id,
     )
     if funding is None:
         raise NotFound()
     left = funding["amount"] - funding["refunded"] - funding["refund_pending"]
+    if direct != bool(funding["account"]):
+        raise RefundTooLarge()
     if funding["state"] not in ("SUCCEEDED", "PARTIALLY_REFUNDED") or not 0 < amount <= left:
         raise RefundTooLarge()
     if not even_at_risk and await is_blocked(conn, funding["user_id"]):
