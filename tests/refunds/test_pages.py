@@ -1,6 +1,6 @@
 """Refunds on the pages and in the API: buyers, sellers and desks, and the mails that follow."""
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -154,6 +154,44 @@ async def test_a_desk_gives_back_and_asks_above_the_limit(
     assert "Undo it" in await see(client, f"/console/ledger/journals/{journal}")
     await post(client, f"/console/ledger/journals/{journal}/undo", because="It was the wrong person")
     assert await db.fetchval(SYSTEM, "SELECT count(*) FROM approvals.request WHERE state = 'OPEN'") == 2
+
+
+async def test_finance_adjusts_balances_and_asks_for_forfeits(
+    db: Database, parts: Parts, client: httpx.AsyncClient, doors: Doors
+) -> None:
+    buyer, shop = await make_user(db), await make_shop(db)
+    slug = await db.fetchval(SYSTEM, "SELECT slug FROM sellers.seller WHERE id = $1", shop.seller_id)
+    form = "/console/adjustments"
+    await doors.enter(await make_user(db, staff_role="support"))
+    await see(client, form, 403)
+    await doors.enter(await make_user(db, staff_role="finance"))
+    assert "No adjustments yet" in await see(client, form)
+    given = {"act": "credit", "amount": "3.00", "why": "Charged twice", "evidence": "Ticket 4711"}
+    for wrong in ({"who": "nobody@example.test"}, {"act": "gift"}, {"evidence": ""}, {"amount": "x"}):
+        await post(client, form, 422, **{**given, "who": str(buyer.email), "key": uuid4().hex, **wrong})
+    key = (await client.get(form)).text.split('name="key" value="')[1].split('"')[0]
+    for _ in range(2):
+        await post(client, form, **given, who=str(buyer.email), key=key)
+    page = await see(client, form)
+    assert page.count("Ticket 4711") == 1 and "€3.00" in page
+    await post(client, form, 409, **{**given, "act": "forfeit"}, who=slug, key=uuid4().hex)
+    await post(client, form, **{**given, "amount": "30.00"}, who=slug, key=uuid4().hex)
+    assert await db.fetchval(SYSTEM, "SELECT count(*) FROM approvals.request WHERE state = 'OPEN'") == 1
+    await read_events(parts)
+    mail = await db.fetchrow(SYSTEM, "SELECT * FROM notifications.mail WHERE template = 'money_adjusted'")
+    assert mail
+    as_finance = {"Authorization": f"Bearer {await sign_in(db, await make_user(db, staff_role='finance'))}"}
+    listed = (await client.get("/api/v1/console/adjustments", headers=as_finance)).json()["items"]
+    assert [one["amount"] for one in listed] == [300]
+    body = {"key": uuid4().hex, "amount": -100, "currency": "EUR", "why": "Too much", "evidence": "Ticket 12"}
+    answer = await client.post(
+        "/api/v1/console/adjustments", json={**body, "user_id": str(buyer.user())}, headers=as_finance
+    )
+    assert (answer.status_code, answer.json()) == (200, {"done": True})
+    answer = await client.post(
+        "/api/v1/console/forfeits", json={**body, "seller_id": str(shop.seller_id)}, headers=as_finance
+    )
+    assert answer.status_code == 409
 
 
 async def test_the_api(

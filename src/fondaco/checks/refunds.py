@@ -4,6 +4,19 @@ from fondaco.core.checking import Check
 
 REFUNDS: tuple[Check, ...] = (
     Check(
+        "I16",
+        "{kind} {id}",
+        "of {amount} is not what its journal says",
+        """SELECT d.id, d.kind, d.amount FROM refunds.adjustment d
+           LEFT JOIN ledger.journal j ON j.id = d.journal_id
+           LEFT JOIN LATERAL (SELECT -sum(e.amount) AS n FROM ledger.entry e
+             JOIN ledger.account a ON a.id = e.account_id
+             WHERE e.journal_id = j.id AND e.currency = d.currency
+               AND a.owner = coalesce('user:' || d.user_id, 'seller:' || d.seller_id)) e ON true
+           WHERE (j.kind, j.idem) IS DISTINCT FROM (d.kind, d.kind || ':' || d.id)
+             OR e.n IS DISTINCT FROM d.amount""",
+    ),
+    Check(
         "I14",
         "line {id}",
         "says {refunded} refunded ({commission} commission, {tax} tax); its refunds make {n}, {c} and {t}",

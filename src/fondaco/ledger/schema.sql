@@ -408,6 +408,8 @@ INSERT INTO ledger.posting_rule (journal_kind, account_kind, sign) VALUES
   ('adjustment', 'other_income', -1), ('adjustment', 'wallet', 1), ('adjustment', 'wallet', -1),
   ('adjustment', 'seller_available', 1), ('adjustment', 'seller_available', -1),
   ('adjustment', 'seller_receivable', 1), ('adjustment', 'seller_receivable', -1),
+  ('forfeit', 'seller_available', 1), ('forfeit', 'seller_reserve', 1), ('forfeit', 'seller_pending', 1),
+  ('forfeit', 'other_income', -1),
   ('suspense_resolved', 'suspense', 1), ('suspense_resolved', 'wallet', -1),
   ('suspense_resolved', 'psp_clearing', -1), ('suspense_resolved', 'other_income', -1),
   ('credit_sale', 'credit_out', 1), ('credit_sale', 'escrow', -1),

@@ -284,3 +284,31 @@ CREATE OR REPLACE FUNCTION orders.seller_part(l orders.order_line) RETURNS bigin
 $$;
 
 REVOKE ALL ON FUNCTION orders.taxed FROM PUBLIC;
+
+INSERT INTO ledger.posting_rule (journal_kind, account_kind, sign) VALUES
+  ('forfeit', 'seller_available', 1), ('forfeit', 'seller_reserve', 1), ('forfeit', 'seller_pending', 1),
+  ('forfeit', 'other_income', -1);
+
+-- What finance changed of a balance, with reason and evidence; what two people took of a banned store.
+CREATE TABLE refunds.adjustment (
+  id          uuid PRIMARY KEY,                        -- the key of who asked for it
+  kind        text NOT NULL CHECK (kind IN ('adjustment', 'forfeit')),
+  user_id     uuid REFERENCES identity.users,
+  seller_id   uuid REFERENCES sellers.seller,
+  amount      bigint NOT NULL CHECK (amount <> 0),     -- above nothing: to them; below: from them
+  currency    char(3) NOT NULL,
+  why         text NOT NULL CHECK (length(why) BETWEEN 3 AND 500),
+  evidence    text NOT NULL CHECK (length(evidence) BETWEEN 3 AND 5000),
+  actor       text NOT NULL,
+  approval_id uuid UNIQUE REFERENCES approvals.request, -- by which two people agreed
+  journal_id  bigint NOT NULL UNIQUE REFERENCES ledger.journal,
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  CHECK (num_nonnulls(user_id, seller_id) = 1),
+  CONSTRAINT adjustment_forfeit CHECK (kind <> 'forfeit' OR seller_id IS NOT NULL AND amount < 0 AND approval_id IS NOT NULL)
+);
+CREATE INDEX adjustment_newest ON refunds.adjustment (created_at DESC, id DESC);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON refunds.adjustment
+  FOR EACH STATEMENT EXECUTE FUNCTION core.deny();
+ALTER TABLE refunds.adjustment ENABLE ALWAYS TRIGGER append_only;
+GRANT SELECT, INSERT ON refunds.adjustment TO fondaco_app;
+SELECT core.wall('refunds.adjustment', 'user_id', 'seller_id');

@@ -12,6 +12,7 @@ from fondaco.core.db import RETRY, Connection, Record
 from fondaco.core.ids import parse_uuid
 from fondaco.identity.permissions import PERMISSIONS
 from fondaco.notifications.actions import Recipient, queue_mail
+from fondaco.notifications.adjustment_causes import ADJUSTMENT_CAUSES
 from fondaco.notifications.books_causes import BOOKS_CAUSES
 from fondaco.notifications.case_causes import case_turn
 from fondaco.notifications.chargeback_causes import CHARGEBACK_CAUSES
@@ -299,6 +300,7 @@ CAUSES: dict[str, Cause] = {
     "refund.succeeded": _refunded,
     "batch.closed": _imported,
     "batch.failed": _imported,
+    **ADJUSTMENT_CAUSES,
     **BOOKS_CAUSES,
     **CHARGEBACK_CAUSES,
     **CREDIT_CAUSES,

@@ -131,6 +131,14 @@ _BOOKS = {
     "breaks": [{"words": "stripe_fee txn_3Pq", "amount": -250, "currency": "EUR"}],
     "why": "",
 }
+_ADJUSTED = {
+    "given": False,
+    "forfeited": False,
+    "amount": 1500,
+    "currency": "EUR",
+    "why": "Paid to you twice by mistake",
+    "store": "Lagoon Games",
+}
 _PAYOUT = {
     "store": "Lagoon Games",
     "payout_id": _SOME_ID,
@@ -157,6 +165,9 @@ TEMPLATES: dict[str, Template] = {
     ),
     "sale_refunded": Template(
         1, "11e19ee19a9873a8587ccbfd5a2082a43e53c2f6ad79bf60e6eba669f75d9ae3", _GIVEN_BACK
+    ),
+    "money_adjusted": Template(
+        1, "cdd6d3787b06f6ead5197134841cf9140912882dbe586d2fc9af0b5f4e16ee1e", _ADJUSTED
     ),
     "approval_asked": Template(
         1, "55b65e576d328b98a9000d02907b01654f2fada56410f96e4f794fb9dd1d11e9", _APPROVAL

@@ -9,6 +9,7 @@ had opened is for sale again.
 from fondaco.refunds.actions import refund_by_seller, refund_by_staff, refund_line
 from fondaco.refunds.adjusting import ask_reversal, pay_goodwill, reversible
 from fondaco.refunds.asking import Return, give_back, report_bad_key, returnable
+from fondaco.refunds.balances import Adjustment, Change, adjust, adjustments, find_party, forfeit
 from fondaco.refunds.model import (
     REASONS,
     AlreadyRevealed,
@@ -35,8 +36,10 @@ from fondaco.refunds.replacing import answer_report, refund_unit, replace, withd
 
 __all__ = [
     "REASONS",
+    "Adjustment",
     "AlreadyRevealed",
     "BadKey",
+    "Change",
     "FrozenByCase",
     "LineRefund",
     "NoSource",
@@ -45,11 +48,15 @@ __all__ = [
     "RefundAboveRest",
     "RefundWindowOver",
     "Return",
+    "adjust",
+    "adjustments",
     "answer_report",
     "ask_reversal",
     "bad_key",
     "bad_key_of",
     "bad_keys_of",
+    "find_party",
+    "forfeit",
     "give_back",
     "own_refunds",
     "pay_goodwill",

@@ -18,6 +18,7 @@ REVERSIBLE = frozenset(
         "adjustment",
         "debt_written_off",
         "exchange",
+        "forfeit",
         "goodwill",
         "netting",
         "promo_grant",

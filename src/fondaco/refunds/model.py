@@ -47,6 +47,7 @@ REASONS: dict[str, str] = {
     "fraud": "Suspected fraud",
     "case": "Decided in a case",
     "chargeback": "Chargeback",
+    "store_closed": "The store was closed",
     "other": "Something else",
 }
 

@@ -91,7 +91,8 @@ async def ask_ban(db: Database, viewer: Viewer, party: str, because: str, *, lif
 
 def _ban_words(payload: Mapping[str, Any]) -> str:
     what = (
-        "The store's listings are hidden and its payouts wait; what it is owed stays its own."
+        "The store's listings are hidden and its payouts wait; what is held of its open orders goes back to "
+        "the buyers; what it is owed stays its own."
         if side_of(payload["party"]) == "seller"
         else "They are signed out everywhere and cannot buy; what they paid for and their money stay theirs."
     )

@@ -27,6 +27,7 @@ WORDS = {
     "netting": "Debt paid from your balance",
     "goodwill": "Goodwill",
     "adjustment": "Adjustment",
+    "forfeit": "Forfeited",
     "debt_written_off": "Debt written off",
     "liability": "Your share of a chargeback",
     "liability_back": "Your share of a chargeback returned",

@@ -42,3 +42,26 @@ async def test_what_cannot_be_is_said_beside_the_field(desk: Desk, field: str, v
 async def test_support_does_not_see_it(desk: Desk) -> None:
     await desk.as_("support")
     await desk.get(HOME, 403)
+
+
+async def test_the_tax_on_the_share_is_set_by_country(desk: Desk) -> None:
+    await make_shop(desk.db, price=2000, stock=1)
+    await desk.as_("finance")
+    assert "There is no tax on the commission" in await desk.get(HOME)
+    rate = {"country": "de", "tax_percent": "19", "tax_reason": "The law of 2030"}
+    for field, value in (
+        ("country", "Germany"),
+        ("tax_percent", "lots"),
+        ("tax_percent", "51"),
+        ("tax_reason", ""),
+    ):
+        answer = await desk.post(f"{HOME}/tax", 422, **(rate | {field: value}))
+        assert f'id="f-{field}-error"' in answer.text
+    await desk.post(f"{HOME}/tax", **rate)
+    page = await desk.get(HOME)
+    assert "19 %" in page and "The law of 2030" in page
+    assert await desk.db.fetchval(SYSTEM, "SELECT commission_tax_bps FROM sellers.seller") == 1900
+    await desk.post(f"{HOME}/tax", **(rate | {"tax_percent": "0"}))
+    assert "Rates that have ended" in await desk.get(HOME)
+    await desk.as_("support")
+    await desk.post(f"{HOME}/tax", 403, **rate)

@@ -26,6 +26,8 @@ _WORDS = {
     "chargeback_reversed": "Your bank gave a payment back",
     "chargeback_repaid": "Paid: owed after a dispute",
     "credit_paid": "Paid: owed for a purchase on credit",
+    "goodwill": "Goodwill from the marketplace",
+    "adjustment": "Adjusted by the marketplace",
     "reversal": "Correction",
 }
 

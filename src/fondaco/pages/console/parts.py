@@ -57,6 +57,7 @@ _NAV: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Reconciliation", "/console/reconciliation", "scale", "console.reconcile"),
             ("Papers", "/console/papers", "file-text", "console.ledger"),
             ("Commission", "/console/commission", "percent", "console.commission"),
+            ("Adjustments", "/console/adjustments", "coins", "console.adjust"),
         ),
     ),
     (

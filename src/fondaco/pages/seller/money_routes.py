@@ -38,6 +38,7 @@ ENTRY_WORDS = {
     "reserve_free": "Reserve freed",
     "goodwill": "Goodwill",
     "adjustment": "Adjusted by the marketplace",
+    "forfeit": "Forfeited",
     "liability": "Your share of a chargeback",
     "liability_back": "Your share of a chargeback, given back",
 }
