@@ -46,6 +46,7 @@ PAGES = {
         "/seller/payout-account",
         "/seller/papers",
         "/seller/cases",
+        "/seller/reports",
         "/seller/chargebacks",
         "/seller/standing",
         "/seller/batches",

@@ -89,6 +89,12 @@ async def test_a_bad_key_from_report_to_replacement(
     order = await order_of(db, line)
     await doors.enter(shop.owner)
     assert "The buyer says a key does not work" in await see(client, f"/seller/orders/{order}")
+    listed = await client.get("/seller/reports")
+    assert "It says: already used" in listed.text and f'href="/seller/reports/{report}"' in listed.text
+    assert "already used" not in await see(client, "/seller/reports?state=REFUSED")
+    await doors.enter((await make_shop(db)).owner)
+    assert "No key was reported" in await see(client, "/seller/reports")
+    await doors.enter(shop.owner)
     assert "It says: already used" in await see(client, f"/seller/reports/{report}")
     await post(client, f"/seller/reports/{report}/refuse", 422, words="")
     await post(client, f"/seller/reports/{report}/replace")

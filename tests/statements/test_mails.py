@@ -1,4 +1,4 @@
-"""The mail about a month's statement: to the store's owners and finance, once, with the paper's own figures."""
+"""The mail about a month's statement: to the store's owners and finance, once, with the paper's figures."""
 
 from datetime import UTC, datetime
 

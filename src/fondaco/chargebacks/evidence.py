@@ -7,7 +7,7 @@ time is over; `sending.py` does that, once.
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -113,17 +113,20 @@ def told(snapshot: Mapping[str, Any], *, wallet: bool, paid: str) -> dict[str, s
             price = Money(line["total"], line["currency"])
             goods.append(f"{line['quantity']} x {line['terms']['title']}, {price}, order {order['number']}")
             for thing in line["deliveries"]:
-                shown.append(f"{thing['delivered_at']} delivered to the account: {line['terms']['title']}")
+                shown.append(
+                    f"{_moment(thing['delivered_at'])} delivered to the account: {line['terms']['title']}"
+                )
                 for reveal in thing["reveals"]:
                     addresses.append(str(reveal["ip"] or ""))
                     shown.append(
-                        f"{reveal['at']} opened by the customer from {reveal['ip']}, {reveal['user_agent']}"
+                        f"{_moment(reveal['at'])} opened by the customer from {reveal['ip']}, "
+                        f"{reveal['user_agent']}"
                     )
     how = f"{paid} put into the customer's wallet, and spent on" if wallet else f"{paid} paid by card for"
     buyer = snapshot["orders"][0]["buyer"]
-    since = f"The account exists since {buyer['since']}."
+    since = f"The account exists since {_moment(buyer['since'])}."
     if buyer["address_proved"]:
-        since += f" Its mail address was proved on {buyer['address_proved']}."
+        since += f" Its mail address was proved on {_moment(buyer['address_proved'])}."
     fields = {
         "product_description": f"Digital goods. {how}:\n" + "\n".join(goods),
         "access_activity_log": "\n".join(sorted(shown)),
@@ -132,6 +135,11 @@ def told(snapshot: Mapping[str, Any], *, wallet: bool, paid: str) -> dict[str, s
         "uncategorized_text": since,
     }
     return {name: text[:MOST].replace("\x00", "") for name, text in fields.items() if text}
+
+
+def _moment(text: str) -> str:
+    """A snapshot's moment as a bank reads it: "2026-11-21 13:53:07 UTC"."""
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def final(fields: Mapping[str, str], words: str, statements: list[tuple[str, str]]) -> dict[str, str]:

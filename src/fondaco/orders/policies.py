@@ -27,10 +27,22 @@ RELEASE_TEXTS: dict[tuple[str, int], str] = {
     ("confirmed", 1): "Your money is held until you say that all is well. If you say nothing, it goes to the "
     "seller {days} after the delivery.",
 }
+AT_SALE_TEXT = (
+    "This is sold and paid directly to the store. Your money is not held: the store gets it with the payment."
+)
 REFUND_TEXTS: dict[int, str] = {
     1: "What you have not opened you can give back by yourself within {days} after the delivery, as long as "
     "your money is held; the money is in your wallet at once. What you have opened counts as used: if it "
     "does not work, report it, and the seller replaces it or gives your money back.",
+}
+# (policy, version) -> what the seller of a line is told; filled with its share in percent.
+LIABILITY_TEXTS: dict[tuple[str, int], str] = {
+    ("platform", 1): "When a bank takes the buyer's payment back, the marketplace bears it. What you have "
+    "delivered stays paid.",
+    ("seller", 1): "When a bank takes the buyer's payment back, the chargeback is lost and the buyer cannot "
+    "pay, you bear what you got for this sale.",
+    ("shared", 1): "When a bank takes the buyer's payment back, the chargeback is lost and the buyer cannot "
+    "pay, you bear {share} % of what you got for this sale.",
 }
 
 
@@ -53,6 +65,11 @@ def refund_terms(settings: Settings) -> dict[str, Any]:
     return {"version": REFUND_VERSION, "days": settings.refund_days, "liability": liability}
 
 
+def at_sale(terms: Mapping[str, Any]) -> bool:
+    """Whether a line was paid directly to its store."""
+    return terms.get("funding") == "destination"
+
+
 def release_policy(terms: Mapping[str, Any]) -> str:
     """The name of the release policy a line was bought under."""
     kept: Mapping[str, Any] = terms.get("release") or {}
@@ -61,6 +78,8 @@ def release_policy(terms: Mapping[str, Any]) -> str:
 
 def release_words(terms: Mapping[str, Any]) -> str:
     """What the buyer of a line was told about when the seller is paid."""
+    if at_sale(terms):
+        return AT_SALE_TEXT
     kept: Mapping[str, Any] = terms.get("release") or {}
     days = kept.get("days") or terms["protection_days"]
     text = RELEASE_TEXTS[kept.get("policy", "delivered_days"), kept.get("version", 1)]
@@ -69,13 +88,23 @@ def release_words(terms: Mapping[str, Any]) -> str:
 
 def refund_words(terms: Mapping[str, Any]) -> str:
     """What the buyer of a line was told about giving it back; '' for lines from before there was a policy."""
-    kept = terms.get("refund")
+    kept = None if at_sale(terms) else terms.get("refund")
     return REFUND_TEXTS[kept["version"]].format(days=_many(kept["days"], "day")) if kept else ""
+
+
+def liability_words(terms: Mapping[str, Any]) -> str:
+    """What the seller of a line was told about chargebacks. Lines from before there was a policy are the
+    marketplace's."""
+    refund: Mapping[str, Any] = terms.get("refund") or {}
+    kept: Mapping[str, Any] = refund.get("liability") or {}
+    text = LIABILITY_TEXTS[kept.get("policy", "platform"), kept.get("version", 1)]
+    whole, rest = divmod(int(kept.get("bps", 0)), 100)
+    return text.format(share=f"{whole}.{rest:02d}".rstrip("0").rstrip("."))
 
 
 def refund_until(terms: Mapping[str, Any], delivered_at: datetime | None) -> datetime | None:
     """Until when a buyer may give back by themselves what they have not opened; None: not at all."""
-    kept = terms.get("refund")
+    kept = None if at_sale(terms) else terms.get("refund")
     if not kept or not kept["days"] or delivered_at is None:
         return None
     return delivered_at + timedelta(days=kept["days"])

@@ -18,6 +18,7 @@ from fondaco.core.db import Connection, Database, Record
 from fondaco.core.pagination import Cursors
 from fondaco.core.problem import Invalid, NotFound
 from fondaco.core.viewer import Viewer
+from fondaco.orders.policies import liability_words, refund_words, release_words
 from fondaco.orders.reads import STATES, MinorUnits, pattern
 
 _NEWEST = Keyset("seller-orders", (("created_at", "o.created_at", "timestamptz"), ("id", "o.id", "uuid")))
@@ -51,6 +52,10 @@ class SellerOrderLine(msgspec.Struct, frozen=True, kw_only=True):
     released_at: datetime | None
     matures_at: datetime | None
     matured_at: datetime | None
+    buyer_terms: Annotated[
+        str, Meta(description="What the buyer was told about when you are paid, and about giving back.")
+    ]
+    store_terms: Annotated[str, Meta(description="What the store was told about who bears a chargeback.")]
 
 
 class SellerOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +236,8 @@ async def _lines(conn: Connection, order_ids: Sequence[UUID]) -> dict[UUID, list
     for row in rows:
         terms = {k: row["terms"].get(k, "") for k in ("title", "platform", "region", "edition")}
         terms["kind"] = row["terms"].get("kind", "stocked_secret")
+        terms["buyer_terms"] = f"{release_words(row['terms'])} {refund_words(row['terms'])}".strip()
+        terms["store_terms"] = liability_words(row["terms"])
         found[row["order_id"]].append(msgspec.convert({**dict(row), **terms}, SellerOrderLine))
     return found
 

@@ -31,6 +31,7 @@ from fondaco.refunds.reads import (
     refunds_of,
     sale_bad_keys,
     sale_refunds,
+    store_bad_keys,
 )
 from fondaco.refunds.replacing import answer_report, refund_unit, replace, withdraw_report
 
@@ -72,5 +73,6 @@ __all__ = [
     "reversible",
     "sale_bad_keys",
     "sale_refunds",
+    "store_bad_keys",
     "withdraw_report",
 ]

@@ -64,6 +64,9 @@ SELLER_REASONS = (
 STAFF_REASONS = (*SELLER_REASONS, "changed_mind", "fraud")
 
 
+BAD_KEY_STATES = ("OPEN", "REPLACED", "REFUNDED", "REFUSED", "WITHDRAWN")
+
+
 class NotRefundable(Problem):
     """There is no money of this line to give back: it was not paid, or all of it went back already."""
 

@@ -8,7 +8,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from fondaco.catalog.keyset import Keyset, checked_limit
 from fondaco.core.db import Database, Scope
+from fondaco.core.pagination import Cursors, Page
 from fondaco.core.problem import NotFound
 from fondaco.core.viewer import Viewer
 from fondaco.refunds.model import LineRefund
@@ -30,6 +32,7 @@ class BadKey(msgspec.Struct, frozen=True, kw_only=True):
     answer: Annotated[str | None, Meta(description="In the seller's words.")]
 
 
+_NEWEST = Keyset("bad_keys", (("created_at", "b.created_at", "timestamptz"), ("id", "b.id", "uuid")))
 _REFUNDS = """SELECT r.id, r.line_id, r.order_id, r.amount, r.commission, r.tax, r.currency, r.after_release,
   r.destination, r.reason, r.why, r.created_at, w.state AS source_state
   FROM refunds.refund r LEFT JOIN wallets.refund w ON w.id = r.source_refund"""
@@ -96,6 +99,28 @@ async def bad_keys_of(db: Database, scope: Scope, order_ids: Sequence[UUID]) -> 
         scope, f"{_REPORTS} WHERE b.order_id = ANY ($1) ORDER BY b.created_at, b.id", list(order_ids)
     )
     return [msgspec.convert(dict(row), BadKey) for row in rows]
+
+
+async def store_bad_keys(
+    db: Database,
+    viewer: Viewer,
+    cursors: Cursors,
+    *,
+    states: Sequence[str] = (),
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[BadKey]:
+    """What buyers reported to the store, newest first. Raises Invalid, BadCursor."""
+    args: list[object] = [viewer.seller(), list(states) or None]
+    start = _NEWEST.start(cursors, cursor, args)
+    rows = await db.fetch(
+        viewer.as_seller,
+        f"""{_REPORTS} WHERE b.seller_id = $1 AND ($2::text[] IS NULL OR b.state = ANY ($2))
+              {start.condition}
+            ORDER BY {start.order} LIMIT {checked_limit(limit) + 1}""",
+        *args,
+    )
+    return start.page(rows, limit, lambda r: msgspec.convert(dict(r), BadKey))
 
 
 async def bad_key_of(db: Database, viewer: Viewer, entitlement_id: UUID) -> BadKey | None:

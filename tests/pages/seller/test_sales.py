@@ -26,6 +26,7 @@ async def test_a_sale_is_everywhere_a_seller_looks(desk: Desk) -> None:
     words = text_of(page)
     assert number in words and "2 keys for €19.99 each" in words and "€35.99" in words
     assert "In buyer protection" in words and "0 of 2" in words
+    assert "Your money is held until" in words and "the marketplace bears it" in words
     for text in (overview, html, page):
         assert buyer.email not in text and "<script>alert" not in text and "<img src=x" not in text
 

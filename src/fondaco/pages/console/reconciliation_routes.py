@@ -81,8 +81,7 @@ async def page(request: Call) -> Response[str]:
         age_labels=[words for words, _ in ages],
         money=[Series(ACCOUNTS[k], [each[k] for _, each in money]) for k in CHARTED],
         money_labels=[f"{at:%d %b}" for at, _ in money],
-        stands=[Series("Now", [money[-1][1][k] for k in CHARTED] if money else [])],
-        stand_labels=[ACCOUNTS[k] for k in CHARTED],
+        stands=[(ACCOUNTS[k], money[-1][1][k]) for k in CHARTED if money and money[-1][1][k] > 0],
         currency=request.settings.currency,
         **await _present(request),
     )

@@ -49,6 +49,7 @@ _NAV = (
         (
             ("Orders", f"{HOME}/orders", "receipt", "sales.read"),
             ("Cases", f"{HOME}/cases", "flag", "sales.read"),
+            ("Reported keys", f"{HOME}/reports", "key-round", "sales.read"),
             ("Chargebacks", f"{HOME}/chargebacks", "shield-x", "sales.read"),
         ),
     ),

@@ -14,11 +14,15 @@ from fondaco.core.web import Call
 from fondaco.identity.permissions import PERMISSIONS
 from fondaco.orders import SellerOrder, SellerOrderLine
 from fondaco.pages.context import form_faults, form_status, see_other
+from fondaco.pages.listquery import Facet, FacetValue, ListSpec
 from fondaco.pages.render import Crumb
-from fondaco.pages.seller.parts import desk
+from fondaco.pages.seller.parts import HOME, desk, read_query
 from fondaco.pages.seller.sales_routes import ORDERS
-from fondaco.refunds.model import SELLER_REASONS
+from fondaco.pages.states import state_mark
+from fondaco.refunds.model import BAD_KEY_STATES, SELLER_REASONS
 
+REPORTS = f"{HOME}/reports"
+SPEC = ListSpec(REPORTS, facets=("state",), sizes=(25, 50, 100))
 SAID = {
     "replace": "The buyer has another key.",
     "refund": "The money is in the buyer's wallet.",
@@ -102,6 +106,31 @@ async def _page(
     )
 
 
+@get(REPORTS, permit="sales.read", include_in_schema=False)
+async def reports(request: Call) -> Response[Any]:
+    query = read_query(request, SPEC)
+    found = await refunds.store_bad_keys(
+        request.db,
+        request.viewer,
+        request.cursors,
+        states=[s for s in query.values("state") if s in BAD_KEY_STATES],
+        limit=query.size,
+        cursor=query.after or query.before or None,
+    )
+    states = [FacetValue(s, state_mark(s, "bad_key").words) for s in BAD_KEY_STATES]
+    return await desk(
+        request,
+        "seller/reports.html",
+        here=REPORTS,
+        crumbs=[Crumb("Reported keys")],
+        query=query,
+        rows=found.items,
+        next_cursor=found.next,
+        previous_cursor=found.previous,
+        facets=[Facet("state", "State", states)],
+    )
+
+
 @get("/seller/reports/{report_id:uuid}", permit="sales.read", include_in_schema=False)
 async def report(request: Call, report_id: FromPath[UUID]) -> Response[Any]:
     return await _report_page(request, report_id)
@@ -133,13 +162,12 @@ async def _report_page(
 ) -> Response[Any]:
     found = await refunds.bad_key(request.db, request.viewer.as_seller, report_id)
     errors, alert = form_faults(problem) if problem else (dict[str, str](), "")
-    order = f"{ORDERS}/{found.order_id}"
     return await desk(
         request,
         "seller/report.html",
         status=form_status(problem) if problem else 200,
-        here=ORDERS,
-        crumbs=[Crumb("Orders", ORDERS), Crumb("The order", order), Crumb("A key does not work")],
+        here=REPORTS,
+        crumbs=[Crumb("Reported keys", REPORTS), Crumb("A key does not work")],
         report=found,
         may_answer=bool(request.viewer.roles & PERMISSIONS["sales.refund"]),
         answer=words,
@@ -148,4 +176,4 @@ async def _report_page(
     )
 
 
-routes = [ask, give, report, answer]
+routes = [ask, give, reports, report, answer]
