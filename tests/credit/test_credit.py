@@ -10,7 +10,7 @@ from fondaco import checks, credit, orders, refunds, wallets
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.problem import Invalid, NotFound
 from fondaco.core.viewer import Viewer
-from fondaco.credit import NothingOwed, NothingToPayWith
+from fondaco.credit import NoCreditOwed, NothingToPayWith
 from fondaco.credit.clock import sweep, write_off
 from fondaco.ledger import platform, wallet_of
 from fondaco.orders.combiner import Combiner
@@ -214,7 +214,7 @@ async def test_the_next_money_pays_the_soonest_due_first(
     await sweep(db)
     assert await state_of(db, second) == "PAID" and await owed(db, buyer) == 0
     assert await amount_on(db, wallet_of(buyer.user(), "EUR")) == 850
-    with pytest.raises(NothingOwed):
+    with pytest.raises(NoCreditOwed):
         await credit.pay_now(db, buyer)
     await sound(db, settings)
 

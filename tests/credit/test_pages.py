@@ -117,7 +117,7 @@ async def test_the_api_buys_tells_and_pays(client: httpx.AsyncClient, db: Databa
     paid = await client.post("/api/v1/credit/pay")
     assert paid.status_code == 200 and paid.json()["owed"] == {}
     over = await client.post("/api/v1/credit/pay")
-    assert (over.status_code, over.json()["code"]) == (409, "nothing_owed")
+    assert (over.status_code, over.json()["code"]) == (409, "no_credit_owed")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from fondaco import checks
 from tests.scenarios.book import HEAD
+from tests.scenarios.on_credit import CREDIT
 from tests.scenarios.stories import STORIES, market
 from tests.support.money import Till
 
@@ -24,6 +25,11 @@ async def test_a_story_is_the_one_in_the_docs(till: Till, owner: asyncpg.Connect
     if os.environ.get("FONDACO_WRITE_STORIES"):
         file.write_text(page)
     assert file.read_text() == page
+
+
+def test_every_story_is_told_once() -> None:
+    assert CREDIT.items() <= STORIES.items()
+    assert len({story for _, story in STORIES.values()}) == len(STORIES)
 
 
 def test_the_index_names_them_all() -> None:

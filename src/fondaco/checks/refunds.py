@@ -41,7 +41,7 @@ REFUNDS: tuple[Check, ...] = (
            WHERE j.idem IS DISTINCT FROM 'refund:' || r.id OR j.ref <> 'order:' || r.order_id
              OR j.kind <> CASE WHEN r.direct THEN 'destination_refund'
                   WHEN r.after_release THEN 'refund_released' ELSE 'refund_line' END
-             OR e.n IS DISTINCT FROM r.amount - r.recovered""",
+             OR coalesce(e.n, 0) <> r.amount - r.recovered""",
     ),
     Check(
         "I16",

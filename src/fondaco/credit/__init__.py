@@ -8,7 +8,7 @@ keep their money, and the buyer gets no credit again.
 """
 
 from fondaco.credit.desk import AGES, STATES, CreditRow, CreditSum, credit_sums, list_credits
-from fondaco.credit.model import NothingOwed, NothingToPayWith
+from fondaco.credit.model import NoCreditOwed, NothingToPayWith
 from fondaco.credit.owing import Credit, Offer, Owing, credit_of, offer, own_credit, pay_now, settle
 from fondaco.credit.terms import (
     DEFAULT_CAP,
@@ -29,7 +29,7 @@ __all__ = [
     "CreditRow",
     "CreditSum",
     "CreditTerms",
-    "NothingOwed",
+    "NoCreditOwed",
     "NothingToPayWith",
     "Offer",
     "Owing",

@@ -11,19 +11,23 @@ from fondaco.credit.owing import settle
 
 log = structlog.get_logger()
 BATCH = 50
-_TELL = """UPDATE credit.credit c SET {column} = now() FROM credit.policy p
+_SOON = """UPDATE credit.credit c SET reminded_at = now() FROM credit.policy p
   WHERE c.group_id IN (
     SELECT t.group_id FROM credit.credit t JOIN credit.policy q ON q.id = t.policy_id
-    WHERE t.state = 'OWED' AND t.{column} IS NULL AND {due} ORDER BY t.due_at LIMIT $1
+    WHERE t.state = 'OWED' AND t.reminded_at IS NULL AND q.remind_days > 0 AND t.due_at > now()
+      AND t.due_at <= now() + make_interval(days => q.remind_days) ORDER BY t.due_at LIMIT $1
     FOR UPDATE OF t SKIP LOCKED)
     AND p.id = c.policy_id
   RETURNING c.group_id, c.user_id, c.owed, c.currency::text, c.due_at,
     c.due_at + make_interval(days => p.write_off_days) AS ends_at"""
-_SOON = _TELL.format(
-    column="reminded_at",
-    due="q.remind_days > 0 AND t.due_at > now() AND t.due_at <= now() + make_interval(days => q.remind_days)",
-)
-_OVERDUE = _TELL.format(column="overdue_at", due="t.due_at <= now()")
+_OVERDUE = """UPDATE credit.credit c SET overdue_at = now() FROM credit.policy p
+  WHERE c.group_id IN (
+    SELECT t.group_id FROM credit.credit t
+    WHERE t.state = 'OWED' AND t.overdue_at IS NULL AND t.due_at <= now() ORDER BY t.due_at LIMIT $1
+    FOR UPDATE OF t SKIP LOCKED)
+    AND p.id = c.policy_id
+  RETURNING c.group_id, c.user_id, c.owed, c.currency::text, c.due_at,
+    c.due_at + make_interval(days => p.write_off_days) AS ends_at"""
 
 
 async def sweep(db: Database) -> int:

@@ -14,11 +14,11 @@ CREDIT = Machine(
 )
 
 
-class NothingOwed(Problem):
+class NoCreditOwed(Problem):
     """You owe nothing."""
 
     status = 409
-    code = "nothing_owed"
+    code = "no_credit_owed"
 
 
 class NothingToPayWith(Problem):

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from fondaco.core.db import Connection, Database, Scope
 from fondaco.core.viewer import Viewer
-from fondaco.credit.model import NothingOwed, NothingToPayWith
+from fondaco.credit.model import NoCreditOwed, NothingToPayWith
 
 MinorUnits = Annotated[int, Meta(description="Minor units of `currency`.")]
 
@@ -95,10 +95,10 @@ async def settle(conn: Connection, user_id: UUID, currency: str, actor: str = "s
 
 async def pay_now(db: Database, viewer: Viewer) -> Owing:
     """The viewer's wallet pays what they owe as far as it goes; answers what is still owed. Raises
-    NothingOwed, NothingToPayWith."""
+    NoCreditOwed, NothingToPayWith."""
     before = await own_credit(db, viewer)
     if not before.owed:
-        raise NothingOwed()
+        raise NoCreditOwed()
 
     async def work(conn: Connection) -> int:
         return sum([await settle(conn, viewer.user(), c, viewer.actor) for c in sorted(before.owed)])

@@ -56,7 +56,7 @@ async def pay_credit(request: Call) -> Response[Any]:
     currency = request.settings.currency
     try:
         left = await credit.pay_now(request.db, request.viewer)
-    except credit.NothingOwed as problem:
+    except credit.NoCreditOwed as problem:
         return see_other(request, "/wallet", said=("quiet", problem.detail))
     except credit.NothingToPayWith:
         left = await credit.own_credit(request.db, request.viewer)
