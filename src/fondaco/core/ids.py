@@ -36,6 +36,14 @@ def uuid7() -> UUID:
     return UUID(int=value)
 
 
+def id_of(owner: UUID, key: str | None) -> UUID:
+    """The id of what `owner` makes with an Idempotency-Key: the same for the same key for ever. A new one
+    without a key."""
+    if key is None:
+        return uuid7()
+    return UUID(bytes=hashlib.sha256(owner.bytes + key.encode()).digest()[:16])
+
+
 def number(prefix: str) -> str:
     """A number a person can read out, e.g. "ORD-7K3Q-9XMA-2D4T" (60 random bits)."""
     chars = "".join([_ALPHABET[b & 31] for b in _twelve()])  # 32 characters: none is likelier

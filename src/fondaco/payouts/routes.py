@@ -1,6 +1,5 @@
 """The API of a seller's payouts."""
 
-import hashlib
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta
 
 from fondaco import payouts
-from fondaco.core.ids import uuid7
+from fondaco.core.ids import id_of
 from fondaco.core.web import Call
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.orders.routes import Limit, PageCursor
@@ -77,7 +76,7 @@ async def withdraw(request: Call, data: JSONBody[Withdrawal]) -> Payout:
     """The oldest sales are paid first. It leaves within seconds when nothing stands in the way, and is
     refused with the reasons when something does. An `Idempotency-Key` stays with its payout for ever."""
     viewer = request.viewer
-    payout_id = _id_of(viewer.seller(), request.headers.get("idempotency-key"))
+    payout_id = id_of(viewer.seller(), request.headers.get("idempotency-key"))
     await payouts.withdraw(
         request.db,
         request.settings,
@@ -87,12 +86,6 @@ async def withdraw(request: Call, data: JSONBody[Withdrawal]) -> Payout:
         currency=data.currency or request.settings.currency,
     )
     return (await payouts.my_payout(request.db, viewer, payout_id)).payout
-
-
-def _id_of(seller_id: UUID, key: str | None) -> UUID:
-    if key is None:
-        return uuid7()
-    return UUID(bytes=hashlib.sha256(seller_id.bytes + key.encode()).digest()[:16])
 
 
 @get("/api/v1/seller/payout-account", permit="balance.read", summary="Where the store's money goes")

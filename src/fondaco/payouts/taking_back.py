@@ -103,6 +103,8 @@ async def send_reversal(db: Database, gateway: StripeGateway, reversal_id: UUID)
     except ProviderUnknown as error:
         log.warning("reversal.unknown", reversal=str(reversal_id), why=str(error))
         await _end(db, row, "UNKNOWN", None, None)
+        if error.burnt:  # its key answers so for a day: only the transfer can say what was done
+            await _look(db, gateway, row, burnt=True)
         return
     except ProviderRefused as error:
         words = f"The payment provider refused ({error.code}): the seller's account there has too little."
@@ -174,30 +176,34 @@ async def sweep_reversals(db: Database, gateway: StripeGateway) -> None:
         LEASE,
     )
     for row in rows:
-        try:
-            if not row["forgotten"]:
-                await send_reversal(db, gateway, row["id"])
-                continue
-            for facts in await gateway.list_transfers(f"payout:{row['payout_id']}"):
-                await apply_transfer(db, facts)
-            await _never_was(db, row["id"])
-        except (ProviderUnknown, ProviderRefused) as error:
-            log.warning("reversal.not_checked", reversal=str(row["id"]), why=str(error))
-            return
+        if row["forgotten"]:
+            await _look(db, gateway, row)
+        else:
+            await send_reversal(db, gateway, row["id"])
 
 
-async def _never_was(db: Database, reversal_id: UUID) -> None:
-    """One that the transfer says nothing of, and whose key is forgotten, certainly never was: it is over, so
-    that it can be asked for anew."""
-    row = await db.fetchrow(
+async def _look(db: Database, gateway: StripeGateway, row: Record, *, burnt: bool = False) -> None:
+    """What the transfer says of a reversal counts. One it says nothing of, whose key is forgotten or keeps a
+    failure, certainly never was once no call can be under way: it is over, so that it can be asked for
+    anew."""
+    try:
+        found = await gateway.list_transfers(f"payout:{row['payout_id']}")
+    except (ProviderUnknown, ProviderRefused) as error:
+        log.warning("reversal.not_checked", reversal=str(row["id"]), why=str(error))
+        return
+    for facts in found:
+        await apply_transfer(db, facts)
+    row_now = await db.fetchrow(
         SYSTEM,
         """UPDATE payouts.reversal SET state = 'SENDING', checked_at = now()
-           WHERE id = $1 AND state = 'UNKNOWN' AND checked_at < now() - $2::interval RETURNING *""",
-        reversal_id,
+           WHERE id = $1 AND state = 'UNKNOWN'
+             AND CASE WHEN $3 THEN called_at ELSE checked_at END < now() - $2::interval RETURNING *""",
+        row["id"],
         LEASE,
+        burnt,
     )
-    if row is not None:
-        await _end(db, row, "FAILED", None, "It never reached the payment provider.")
+    if row_now is not None:
+        await _end(db, row_now, "FAILED", None, "It never reached the payment provider.")
 
 
 async def note_bank_payout(conn: Connection, facts: BankPayoutFacts) -> bool:

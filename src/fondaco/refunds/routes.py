@@ -9,6 +9,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from fondaco import refunds
+from fondaco.core.ids import id_of
 from fondaco.core.pagination import Page
 from fondaco.core.web import Call
 from fondaco.refunds.model import SELLER_REASONS, LineRefund
@@ -105,8 +106,9 @@ async def list_reports(request: Call, order_id: FromPath[UUID]) -> Page[BadKey]:
     "from what the store has; the marketplace gives its share of the commission back.",
 )
 async def refund_sale(request: Call, line_id: FromPath[UUID], data: JSONBody[NewRefund]) -> LineRefund:
+    own = id_of(request.viewer.seller(), request.headers.get("idempotency-key"))
     refund_id = await refunds.refund_by_seller(
-        request.db, request.viewer, line_id, data.amount, reason=data.reason, why=data.why
+        request.db, request.viewer, line_id, data.amount, reason=data.reason, why=data.why, refund_id=own
     )
     return await refunds.refund_of(request.db, request.viewer.as_seller, refund_id)
 

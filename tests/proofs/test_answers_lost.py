@@ -1,0 +1,107 @@
+"""A call had its effect and the process died before its answer was kept: the same call with the same key,
+minutes later, moves no money a second time."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+
+from fondaco.core.db import SYSTEM, Database
+from fondaco.core.web import Parts
+from fondaco.settings import Settings
+from tests.refunds.test_pages import delivered
+from tests.support.payouts import activate, give
+from tests.support.people import sign_in
+from tests.support.shop import Shop, whole
+
+
+@dataclass
+class Sale:
+    """Two keys for 10.00 each that were bought, and who did."""
+
+    db: Database
+    shop: Shop
+    group: UUID
+    line: UUID
+    order: UUID
+
+
+async def store_refund(sale: Sale) -> tuple[str, dict[str, object]]:
+    return f"/api/v1/seller/order-lines/{sale.line}/refund", {"reason": "goodwill", "amount": 300}
+
+
+async def withdrawal(sale: Sale) -> tuple[str, dict[str, object]]:
+    await activate(sale.db, sale.shop.seller_id)
+    await give(sale.db, sale.shop, 1000)
+    return "/api/v1/seller/payouts", {"amount": 300}
+
+
+async def give_back(sale: Sale) -> tuple[str, dict[str, object]]:
+    return f"/api/v1/order-lines/{sale.line}/return", {}
+
+
+async def confirmation(sale: Sale) -> tuple[str, dict[str, object]]:
+    return f"/api/v1/orders/{sale.order}/confirm", {}
+
+
+async def case(sale: Sale) -> tuple[str, dict[str, object]]:
+    return "/api/v1/cases", {"order_id": str(sale.order), "reason": "OTHER", "text": "It is another one."}
+
+
+async def purchase(sale: Sale) -> tuple[str, dict[str, object]]:
+    line = {"listing_id": str(sale.shop.listing_id), "quantity": 1, "price": 1000}
+    return "/api/v1/orders", {"pay_with": "wallet", "lines": [line]}
+
+
+Call = Callable[[Sale], Awaitable[tuple[str, dict[str, object]]]]
+CALLS: tuple[Call, ...] = (store_refund, withdrawal, give_back, confirmation, case, purchase)
+SAME = (store_refund, withdrawal, confirmation, purchase)
+"""Those that answer the second time as the first; the others say that it is done."""
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
+async def test_done_once_though_the_answer_was_lost(
+    client: httpx.AsyncClient,
+    db: Database,
+    parts: Parts,
+    settings: Settings,
+    owner: asyncpg.Connection,
+    call: Call,
+) -> None:
+    buyer, shop, group, line = await delivered(db, parts, settings)
+    order = await db.fetchval(SYSTEM, "SELECT order_id FROM orders.order_line WHERE id = $1", line)
+    path, content = await call(Sale(db, shop, group, line, order))
+    who = shop.owner if "/seller/" in path else buyer
+    headers = {"Authorization": f"Bearer {await sign_in(db, who)}", "Idempotency-Key": "once"}
+    first = await client.post(path, json=content, headers=headers)
+    assert first.status_code in (200, 201), first.text
+    moved = await db.fetchval(SYSTEM, "SELECT count(*) FROM ledger.journal")
+    for _ in range(2):
+        await owner.execute("DELETE FROM core.idempotency")  # it was never kept, and its lease is over
+        again = await client.post(path, json=content, headers=headers)
+        if call in SAME:
+            assert again.status_code in (200, 201), again.text
+            assert again.json().get("id") == first.json().get("id")
+        else:
+            assert again.status_code == 409, again.text
+    assert await db.fetchval(SYSTEM, "SELECT count(*) FROM ledger.journal") == moved
+    await whole(db)
+
+
+async def test_a_key_of_one_refund_is_no_key_of_another(
+    client: httpx.AsyncClient, db: Database, parts: Parts, settings: Settings, owner: asyncpg.Connection
+) -> None:
+    """The same key for another line is refused by the row itself, whatever is forgotten of the key."""
+    _, shop, _, line = await delivered(db, parts, settings)
+    headers = {"Authorization": f"Bearer {await sign_in(db, shop.owner)}", "Idempotency-Key": "once"}
+    content = {"reason": "goodwill", "amount": 300}
+    first = await client.post(f"/api/v1/seller/order-lines/{line}/refund", json=content, headers=headers)
+    await owner.execute("DELETE FROM core.idempotency")
+    changed = await client.post(
+        f"/api/v1/seller/order-lines/{line}/refund", json=content | {"amount": 400}, headers=headers
+    )
+    assert changed.json() == first.json()
+    assert await db.fetchval(SYSTEM, "SELECT sum(amount)::int FROM refunds.refund") == 300
