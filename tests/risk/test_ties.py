@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from fondaco import approvals, audit, cases, risk
+from fondaco import approvals, audit, cases, checks, risk
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.core.viewer import Viewer
 from fondaco.orders import Combiner
@@ -208,3 +208,12 @@ async def test_a_signal_that_commits_while_somebody_is_looked_at_is_decided_abou
     await decide_new(parts)
     assert await tier_of(db, party) is Tier.AT_RISK
     assert await db.fetchval(SYSTEM, "SELECT count(*) FROM risk.unread") == 0
+
+
+async def test_a_wrong_count_of_a_shared_mark_is_found(db: Database, parts: Any, settings: Settings) -> None:
+    for viewer in (await make_buyer(db), await make_buyer(db)):
+        await use(db, parts, viewer, "device_a")
+    assert not [f for f in await checks.verify_all(db, settings) if f.check == "I33"]
+    await db.execute(SYSTEM, "UPDATE risk.shared SET accounts = 3")
+    [fault] = [f for f in await checks.verify_all(db, settings) if f.check == "I33"]
+    assert "shared device" in fault.where

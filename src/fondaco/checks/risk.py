@@ -41,6 +41,16 @@ RISK: tuple[Check, ...] = (
            JOIN risk.enforcement e ON e.side = 'seller' AND e.tier = s.tier
            WHERE e.hidden AND l.state = 'OPEN'""",
     ),
+    Check(
+        "I33",
+        "shared {kind} {mark}",
+        "is counted with {accounts} accounts, and {found} have it",
+        """SELECT coalesce(t.kind, s.kind) AS kind, coalesce(t.mark, s.mark) AS mark,
+             coalesce(s.accounts, 0) AS accounts, coalesce(t.found, 0) AS found
+           FROM risk.shared s FULL JOIN (SELECT kind, mark, count(*) AS found FROM risk.tie
+             GROUP BY kind, mark HAVING count(*) > 1) t ON (t.kind, t.mark) = (s.kind, s.mark)
+           WHERE s.accounts IS DISTINCT FROM t.found""",
+    ),
 )
 _RULE = "I33 decision {id}: replays otherwise than it was decided"
 

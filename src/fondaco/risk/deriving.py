@@ -126,3 +126,5 @@ _RULES: dict[str, Callable[[Connection, AuditEvent], Awaitable[None]]] = {
     "order.delivered": _bought,
     "device.seen": _device,
 }
+KINDS = frozenset(_RULES)
+"""Events that are read as facts. None is of a decision: a tier never raises somebody's points."""
