@@ -41,25 +41,35 @@ async def ask_for(db: Database, viewer: Viewer, policy: str, reason: str) -> UUI
 
     Raises Invalid, SameAlready, AccountNotReady, approvals.AlreadyAsked.
     """
-    seller_id = viewer.seller()
 
     async def work(conn: Connection) -> UUID:
-        await _may_be(conn, seller_id, policy)
-        name = await conn.fetchval("SELECT name FROM sellers.seller WHERE id = $1", seller_id)
-        payload = {"seller_id": str(seller_id), "policy": policy, "name": name}
-        return await approvals.ask(conn, KIND, f"seller:{seller_id}", payload, reason, viewer)
+        return await _ask(conn, viewer, viewer.seller(), policy, reason)
 
     return await db.run(SYSTEM, work)
 
 
-async def set_policy(db: Database, viewer: Viewer, seller_id: UUID, policy: str, reason: str) -> None:
-    """An administrator decides alone. Raises NotFound, Invalid, SameAlready, AccountNotReady."""
+async def set_policy(db: Database, viewer: Viewer, seller_id: UUID, policy: str, reason: str) -> bool:
+    """A desk decides: an administrator alone; finance asks a second person, and then it is False.
+
+    Raises NotFound, Invalid, SameAlready, AccountNotReady, approvals.AlreadyAsked.
+    """
     words = approvals.said(reason, "reason", least=3)
 
-    async def work(conn: Connection) -> None:
-        await _decide(conn, seller_id, policy, words, viewer.actor)
+    async def work(conn: Connection) -> bool:
+        if viewer.staff_role == "admin":
+            await _decide(conn, seller_id, policy, words, viewer.actor)
+            return True
+        await _ask(conn, viewer, seller_id, policy, words)
+        return False
 
-    await db.run(viewer.as_staff, work)
+    return await db.run(viewer.as_staff, work)
+
+
+async def _ask(conn: Connection, viewer: Viewer, seller_id: UUID, policy: str, reason: str) -> UUID:
+    await _may_be(conn, seller_id, policy)
+    name = await conn.fetchval("SELECT name FROM sellers.seller WHERE id = $1", seller_id)
+    payload = {"seller_id": str(seller_id), "policy": policy, "name": name}
+    return await approvals.ask(conn, KIND, f"seller:{seller_id}", payload, reason, viewer)
 
 
 async def _may_be(conn: Connection, seller_id: UUID, policy: str) -> int:

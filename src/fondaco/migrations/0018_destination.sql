@@ -1,5 +1,6 @@
 -- Stores that are paid at the sale.
 ALTER TABLE sellers.seller ADD COLUMN at_sale boolean NOT NULL DEFAULT false;
+ALTER TYPE orders.quoted_line ADD ATTRIBUTE at_sale boolean;
 
 ALTER TABLE wallets.funding ADD COLUMN seller_id uuid, ADD COLUMN account text, ADD COLUMN passed_on bigint,
   ADD COLUMN kept jsonb, ADD COLUMN transfer_id text;

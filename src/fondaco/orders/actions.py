@@ -97,13 +97,14 @@ async def checkout(
     wishes: Sequence[Wish] | None = None,
     fingerprint: str | None = None,
     currency: str | None = None,
+    store: str | None = None,
 ) -> Placed:
     """Buy: `wishes`, or the viewer's cart when None; from the 'wallet', by 'card' or on 'instant_credit'.
 
     `fingerprint` is that of the quote the viewer confirmed. Without it every wish must carry the price or
     price version the viewer saw. The same `idem` again answers the first purchase, or PurchaseKeyReused when
     it was of something else. Raises PriceChanged or QuoteChanged with the differences, or why it cannot be
-    bought; then nothing was charged.
+    bought; then nothing was charged. `store`: which purchase of a cart that takes several, as in `present`.
     """
     settings, db = parts.get(Settings), parts.get(Database)
     if pay_with not in ("wallet", "card", "instant_credit"):
@@ -112,7 +113,7 @@ async def checkout(
         raise Invalid(fields={"quote": "Send the fingerprint of the quote you confirm."})
     if fingerprint is not None:
         viewer.user()
-        shown, before = await present(db, viewer, wishes or None, idem=idem)
+        shown, before = await present(db, viewer, wishes or None, idem=idem, store=store)
         if before:
             if not await _is_of(db, viewer, before, wishes, fingerprint):
                 raise PurchaseKeyReused()

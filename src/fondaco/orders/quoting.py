@@ -69,6 +69,15 @@ class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
     ]
     words: Annotated[str, Meta(description="The difference, or what to know about it, for people.")]
     blocked: Annotated[bool, Meta(description="It cannot be bought as long as this is so.")]
+    at_sale: Annotated[
+        bool,
+        Meta(description="Paid directly to its store: by card, in a purchase of its own."),
+    ]
+
+    @property
+    def purchase(self) -> str:
+        """What it can be bought together with: a store that is paid directly, or '': all others."""
+        return self.seller_slug if self.at_sale else ""
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +98,14 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: Annotated[str, Meta(description="Send it back as `quote` to buy exactly this.")]
     wallet: Annotated[int, Meta(description="What the buyer's wallet holds, minor units; 0 for guests.")]
     enough: Annotated[bool, Meta(description="Whether the wallet pays for it.")]
+    purchases: Annotated[
+        int, Meta(description="How many purchases it takes: goods paid directly to a store are bought apart.")
+    ]
+
+    @property
+    def at_sale(self) -> bool:
+        """Whether it is one store's that is paid directly."""
+        return self.purchases == 1 and self.lines[0].at_sale
 
     @property
     def sellers(self) -> dict[str, list[QuoteLine]]:
@@ -120,9 +137,11 @@ async def present(
     *,
     guest: str | None = None,
     idem: str | None = None,
+    store: str | None = None,
 ) -> tuple[Quote, UUID | None]:
     """The present quote for these lines, or for the viewer's cart when None (`guest`: the token of a
-    guest's), and the group the viewer bought with the purchase key `idem`, if any.
+    guest's), and the group the viewer bought with the purchase key `idem`, if any. `store`: of a cart that
+    takes several purchases only the one of this store ('': of all stores that are not paid directly).
 
     All of it is read at one moment, in one call with what others ask then. Raises Invalid with words per
     line.
@@ -134,8 +153,18 @@ async def present(
     hashed = token_hash(guest) if guest and not viewer.user_id else None
     rows = await db.gathered(_QUOTED, viewer.user_id, hashed, viewer.country, key, lines)
     found = [row for row in rows if row["listing_id"]]
+    if wishes is None and store is not None:
+        found = _one_purchase(found, store)
     # What was chosen from the shop before keeps its name when it left.
     return quote_told(found, viewer, known=wishes is None), rows[0]["before"]
+
+
+def _one_purchase(rows: list[Record], store: str) -> list[Record]:
+    """The rows of one purchase: that of `store` when there is one, else the first."""
+    kept: dict[str, list[Record]] = {}
+    for row in rows:
+        kept.setdefault(row["seller_slug"] if row["at_sale"] else "", []).append(row)
+    return kept[store] if store in kept else kept[min(kept)] if kept else []
 
 
 def quote_told(rows: Sequence[Record], viewer: Viewer, *, known: bool) -> Quote:
@@ -147,6 +176,7 @@ def quote_told(rows: Sequence[Record], viewer: Viewer, *, known: bool) -> Quote:
     total = sum(line.total for line in lines if not line.blocked)
     refused: str = (rows[0]["fault"] if rows else None) or ""
     can_buy = bool(lines) and not refused and not any(line.blocked for line in lines)
+    at_sale = any(line.at_sale for line in lines)
     return Quote(
         lines=lines,
         total=total,
@@ -159,7 +189,8 @@ def quote_told(rows: Sequence[Record], viewer: Viewer, *, known: bool) -> Quote:
         ],
         fingerprint=_fingerprint(lines, currency),
         wallet=holds,
-        enough=can_buy and holds >= total,
+        enough=can_buy and holds >= total and not at_sale,
+        purchases=len({line.purchase for line in lines}),
     )
 
 
@@ -198,6 +229,9 @@ def confirmed(now: Quote, fingerprint: str | None) -> tuple[Wish, ...]:
     for fault in _BLOCKING:
         if blocked := [_as_difference(line) for line in now.lines if line.difference == fault]:
             raise refusal(fault, {"lines": blocked})
+    if now.purchases > 1:
+        apart = [{**_as_difference(line), "fault": "at_sale"} for line in now.lines if line.at_sale]
+        raise refusal("at_sale", {"lines": apart})
     changed = [_as_difference(line) for line in now.lines if line.difference]
     if fingerprint == now.fingerprint or (fingerprint is None and not changed):
         return now.wishes()
@@ -241,6 +275,8 @@ def _line(row: Record, country: str | None, currency: str, known: bool) -> Quote
         words = "One of the listings is not for sale."
     if not fault and not can_activate(row["region"], country):
         words = f"It works in region {row['region']} only."
+    if not words and row["at_sale"]:
+        words = "Sold and paid directly to this store: by card, in an order of its own."
     price = row["price"] if there else 0
     return QuoteLine(
         listing_id=row["listing_id"],
@@ -264,6 +300,7 @@ def _line(row: Record, country: str | None, currency: str, known: bool) -> Quote
         difference=fault,
         words=words,
         blocked=fault in _BLOCKING,
+        at_sale=row["at_sale"],
     )
 
 

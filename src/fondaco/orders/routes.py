@@ -163,7 +163,7 @@ def pays_from_wallet(body: bytes) -> bool:
     keeps_key=pays_from_wallet,
     summary="Buy",
     description="From the wallet the order is delivered when this answers. By card it is reserved, and "
-    "delivered when it is paid at `checkout_url`. On `instant_credit`, where that is offered, it is delivered "
+    "delivered when it is paid at `checkout_url`. On `instant_credit`, where it is offered, it is delivered "
     "at once and what it costs is owed (`GET /api/v1/credit`). Nothing is ever charged at a price you did "
     "not see. "
     "From the wallet an `Idempotency-Key` stays with its purchase for ever: again it gets the first answer, "

@@ -993,7 +993,7 @@ CREATE TYPE orders.quoted_line AS (
   n bigint, before uuid, listing_id uuid, quantity int, seen_price bigint, seen_version int, slug text, title text,
   seller_id uuid, platform text, region text, edition text, cover text, max_per_order int, price bigint,
   price_version int, currency text, seller text, seller_slug text, for_sale boolean, own boolean, fits boolean,
-  free bigint, wallet bigint, fault text, most int);
+  free bigint, wallet bigint, fault text, most int, at_sale boolean);
 
 -- What purchases would cost now, asked together: a row per line in order, `n` the place of the question; a row
 -- without a listing when there is none. p_wishes: for each question the lines {listing, quantity, price and/or
@@ -1017,7 +1017,8 @@ BEGIN
            WHERE u.listing_id = l.id AND u.state = 'AVAILABLE' LIMIT w.quantity + 10) t)),
       coalesce((SELECT sum(b.amount) FROM ledger.account a JOIN ledger.balance b ON b.account_id = a.id
         WHERE a.kind = 'wallet' AND a.owner = 'user:' || k.user_id AND a.currency = l.currency), 0)::bigint,
-      CASE WHEN b.user_id IS NOT NULL THEN 'wallet_at_risk' WHEN NOT e.buys THEN 'tier_forbids' END, NULL::int
+      CASE WHEN b.user_id IS NOT NULL THEN 'wallet_at_risk' WHEN NOT e.buys THEN 'tier_forbids' END, NULL::int,
+      coalesce(s.at_sale, false)
     FROM unnest(p_users, p_guests, p_countries, p_idems) WITH ORDINALITY k(user_id, guest, country, idem, n)
     LEFT JOIN wallets.standing b ON b.user_id = k.user_id AND b.state <> 'OK'
     LEFT JOIN risk.standing t ON t.user_id = k.user_id AND t.tier <> 'NORMAL'

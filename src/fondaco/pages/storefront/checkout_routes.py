@@ -24,7 +24,7 @@ async def show(request: Call) -> Response[Any]:
     """The cart, or the one listing the address names, re-checked and ready to be paid."""
     asked = dict(request.query_params.items())
     direct = direct_wish(asked)
-    answer = await _page(request, direct)
+    answer = await _page(request, direct, asked.get("store", ""))
     for cookie in await device_cookies(request, request.viewer.user()):
         answer.set_cookie(cookie)
     return answer
@@ -34,9 +34,9 @@ async def show(request: Call) -> Response[Any]:
 async def pay(request: Call) -> Response[Any]:
     """Buy what was shown. The same form sent twice buys once."""
     fields = await request.fields()
-    direct = direct_wish(fields)
+    direct, store = direct_wish(fields), fields.get("store", "")
     if fields.get("changed") and fields.get("accept") != "yes":
-        return await _page(request, direct, not_accepted=True)
+        return await _page(request, direct, store, not_accepted=True)
     try:
         placed = await orders.checkout(
             request.app.state.parts,
@@ -45,9 +45,10 @@ async def pay(request: Call) -> Response[Any]:
             idem=fields.get("idem", ""),
             wishes=[direct] if direct else None,
             fingerprint=fields.get("quote", ""),
+            store=store,
         )
     except Problem as problem:
-        return await _page(request, direct, problem=problem)
+        return await _page(request, direct, store, problem=problem)
     if placed.checkout_url:
         return Redirect(placed.checkout_url, status_code=303, headers={"Cache-Control": "no-store"})
     return see_other(request, f"/orders/{placed.group_id}")
@@ -67,9 +68,14 @@ def direct_wish(fields: dict[str, str]) -> Wish | None:
 
 
 async def _page(
-    request: Call, direct: Wish | None, *, problem: Problem | None = None, not_accepted: bool = False
+    request: Call,
+    direct: Wish | None,
+    store: str,
+    *,
+    problem: Problem | None = None,
+    not_accepted: bool = False,
 ) -> Response[Any]:
-    quote = await _quote(request, direct)
+    quote, apart = await _quote(request, direct, store)
     if not quote.lines:
         return see_other(request, "/cart")
     return await page(
@@ -79,6 +85,7 @@ async def _page(
         quote=quote,
         groups=grouped(quote.lines),
         direct=direct,
+        apart=apart,
         idem=uuid4().hex,
         problem=words_of(problem) if problem else "",
         not_accepted=not_accepted,
@@ -90,15 +97,22 @@ async def _page(
     )
 
 
-async def _quote(request: Call, direct: Wish | None) -> Quote:
+async def _quote(request: Call, direct: Wish | None, store: str) -> tuple[Quote, dict[str, str]]:
+    """What is to be paid now, and what else of the cart makes a purchase of its own: store to what it is."""
     if direct:
-        return await orders.quote(request.db, request.viewer, [direct])
-    return (await orders.cart_of(request.db, request.viewer)).quote
+        return await orders.quote(request.db, request.viewer, [direct]), {}
+    whole_cart = (await orders.cart_of(request.db, request.viewer)).quote
+    if whole_cart.purchases <= 1:
+        return whole_cart, {}
+    quote, _ = await orders.present(request.db, request.viewer, None, store=store)
+    now = {line.purchase for line in quote.lines}
+    others = [line for line in whole_cart.lines if line.purchase not in now]
+    return quote, {x.purchase: x.seller if x.at_sale else "the other stores" for x in others}
 
 
 async def _offer(request: Call, quote: Quote) -> credit.Offer | None:
     """Credit for what the wallet does not hold, where there is any."""
-    if not quote.can_buy or quote.enough:
+    if not quote.can_buy or quote.enough or quote.at_sale:
         return None
     return await credit.offer(request.db, request.viewer, quote.currency, quote.total)
 
