@@ -13,6 +13,8 @@ CALLABLE = {
     "credit.write_off",
     "delivery.reveal_unit",
     "delivery.reveal_within",
+    "destination.account_of",
+    "destination.place",
     "identity.resolve_api_key",
     "identity.resolve_session",
     "identity.resolve_sessions",

@@ -59,6 +59,8 @@ async def test_an_adjustment_once_and_above_the_limit_by_two(
     )
     assert await amount_on(db, wallet_of(buyer.user(), "EUR")) == 1500
     assert await refunds.adjust(db, finance, settings, change(-500, user_id=buyer.user()))
+    assert not await refunds.adjust(db, finance, settings, change(1, user_id=buyer.user())), "2000 a day"
+    await decide(db, admin, approve=False)
     for _ in range(2):
         asked = change(2001, seller_id=shop.seller_id, key=UUID(int=7))
         if await amount_on(db, seller_available_of(shop.seller_id, "EUR")):

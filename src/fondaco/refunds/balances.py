@@ -1,7 +1,8 @@
 """Finance moves a balance: adjustments of a buyer's wallet or of what a store may be paid, and forfeits.
 
-An adjustment has a reason and evidence; one person makes it up to `goodwill_limit`, above it two. A forfeit
-takes a banned store's money, and two people decide about it whatever the amount. Nothing passes a floor.
+An adjustment has a reason and evidence; one person alone makes up to `goodwill_limit` a day, above it two
+decide. A forfeit takes a banned store's money, and two people decide about it whatever the amount. Nothing
+passes a floor.
 """
 
 from collections.abc import Mapping
@@ -74,7 +75,8 @@ async def adjustments(db: Database, viewer: Viewer) -> list[Adjustment]:
 
 async def adjust(db: Database, viewer: Viewer, settings: Settings, wish: Change) -> bool:
     """Credit or debit a buyer's wallet, or what a store may be paid; True when it happened, False when a
-    second person was asked (above `goodwill_limit` either way).
+    second person was asked: above `goodwill_limit`, either way, with what the viewer changed alone of the
+    same party in the last 24 hours.
 
     Raises NotFound, Invalid, InsufficientFunds (nothing goes below its floor), AlreadyAsked, Conflict when
     the key was used for something else.
@@ -111,17 +113,34 @@ async def _wished(db: Database, viewer: Viewer, kind: str, wish: Change, *, alon
 
     async def work(conn: Connection) -> bool:
         payload["name"] = await _name(conn, wish)
+        # One at a time of a party, so that many small ones are not one person's way around the limit.
+        await conn.execute(
+            "SELECT pg_advisory_xact_lock(hashtext('refunds.adjust:' || $1::text))", _ref(payload)
+        )
+        if await _known(conn, payload):
+            return True
         if kind == "forfeit":
             await _banned(conn, payload["seller_id"])
-        if abs(wish.amount) > alone_up_to:
-            if await _known(conn, payload):
-                return True
+        if abs(wish.amount) + await _alone_today(conn, payload, viewer.actor) > alone_up_to:
             await approvals.ask(conn, f"money.{kind}", _ref(payload), payload, why, viewer)
             return False
         await _make(conn, payload, viewer.actor, None)
         return True
 
     return await db.run(viewer.as_staff, work)
+
+
+async def _alone_today(conn: Connection, payload: Mapping[str, Any], actor: str) -> int:
+    """What this person alone changed of the party's money in the last 24 hours, either way."""
+    changed: int = await conn.fetchval(
+        """SELECT coalesce(sum(abs(amount)), 0)::bigint FROM refunds.adjustment
+           WHERE created_at > now() - interval '24 hours' AND actor = $1 AND approval_id IS NULL
+             AND currency = $2 AND coalesce('user:' || user_id, 'seller:' || seller_id) = $3""",
+        actor,
+        payload["currency"],
+        _ref(payload),
+    )
+    return changed
 
 
 async def _name(conn: Connection, wish: Change) -> str:
