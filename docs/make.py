@@ -145,7 +145,8 @@ def risk() -> str:
         "# Risk\n",
         "Recorded signals give points that halve once per half-life, by whole days. Points give a tier; it "
         "goes down one step when the points stayed below its mark for long enough. No rule bans, none takes "
-        "money that is owed: a ban and its end need two people.\n",
+        "money that is owed: a ban and its end need two people. Where each signal comes from: "
+        "[work the risk desk](../how-to/work-the-risk-desk.md).\n",
         "## What each tier forbids\n",
         enforcement() + "\n",
     ]

@@ -16,6 +16,7 @@ from fondaco.risk.jobs import read_events as signals_of_events
 from fondaco.settings import Settings
 from fondaco.vault import mark as mark_of
 from tests.risk.test_acting import say, tier_of
+from tests.support.app import calling
 from tests.support.money import make_buyer, make_staff
 from tests.support.people import bearer
 from tests.support.shop import make_shop, pay, place
@@ -63,6 +64,7 @@ async def test_pages_say_it(db: Database, client: httpx.AsyncClient) -> None:
     assert (
         own.status_code == 200 and "A card payment was disputed" in own.text and "Send the appeal" in own.text
     )
+    assert "What we look at" in own.text and "browsers you share" not in own.text
     store = await client.get("/seller/standing")
     assert store.status_code == 200 and "payable 7 days after its release" in store.text
 
@@ -103,6 +105,42 @@ async def test_the_desk_by_api(db: Database, client: httpx.AsyncClient, admin: V
     other = await bearer(db, await make_staff(db, "support"))
     refused = await client.post(f"{base}/tier", headers=other, json={"tier": "AT_RISK", "because": "Odd."})
     assert refused.status_code == 403
+
+
+async def test_an_appeal_goes_to_and_fro_on_the_pages(
+    desk: httpx.AsyncClient, db: Database, settings: Settings, parts: Parts
+) -> None:
+    shop = await make_shop(db)
+    token = (await bearer(db, shop.owner))["Authorization"].removeprefix("Bearer ")
+    for party in (f"user:{shop.owner.user()}", f"seller:{shop.seller_id}"):
+        await say(db, party, "ring.self_purchase")
+    async with calling(settings, parts) as theirs:
+        theirs.cookies.set("session", token)
+        theirs.headers.update(desk.headers)
+        for path in ("/account/standing", "/seller/standing"):
+            assert await send(theirs, path, path, text="It was not me.") == 303
+            assert await send(theirs, path, f"{path}/words", text="") == 422
+            assert await send(theirs, path, f"{path}/words", text="Here is more of it.") == 303
+        ids = [r["id"] for r in await db.fetch(SYSTEM, "SELECT id FROM risk.appeal ORDER BY made_at")]
+        home = (await desk.get("/console/risk/appeals")).text
+        assert home.count("Here is more of it.") == 2 and "Ask them" in home
+        for appeal in ids:
+            act = f"/console/risk/appeals/{appeal}"
+            assert await send(desk, "/console/risk", act, act="ask", answer="Who was it?") == 303
+            assert await send(desk, "/console/risk", act, act="nothing", answer="Who was it?") == 404
+        for path in ("/account/standing", "/seller/standing"):
+            assert "Who was it?" in (await theirs.get(path)).text
+        for appeal in ids:
+            act = f"/console/risk/appeals/{appeal}"
+            assert await send(desk, "/console/risk", act, act="refuse", answer="It was you.") == 303
+        assert await send(theirs, "/account/standing", "/account/standing/words", text="But no.") == 409
+
+
+async def send(client: httpx.AsyncClient, page: str, path: str, **fields: str) -> int:
+    """Fill in a form as a browser does; the status of the answer."""
+    await client.get(page)
+    token = client.cookies.get("csrf") or ""
+    return (await client.post(path, data={**fields, "_csrf_token": token})).status_code
 
 
 async def test_staff_read_what_holds_about_them(desk: httpx.AsyncClient, db: Database) -> None:
@@ -169,7 +207,8 @@ async def test_rings_are_shown_with_everybody_in_them(
     file = (await desk.get(f"/console/risk/user/{other.user()}")).text
     assert all(b.email in file for b in buyers), "over two steps"
     assert "<svg" in file and "Card of 3 accounts" in file
-    assert (await desk.get("/console/risk/rings/card_unknown")).status_code == 404
+    for unknown in ("card_unknown", "%00", "other_thing", "%F0%9F%92%B3"):
+        assert (await desk.get(f"/console/risk/rings/{unknown}")).status_code in (400, 404)
     headers = await bearer(db, await make_staff(db, "support"))
     page = (await desk.get(f"/api/v1/console/risk/rings/{card}?limit=2", headers=headers)).json()
     rest = await desk.get(

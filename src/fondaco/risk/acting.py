@@ -197,6 +197,8 @@ async def block(
 
 async def unblock(db: Database, viewer: Viewer, *, kind: str, value: str) -> None:
     """Take a block out. Raises NotFound."""
+    if not (kind + value).isprintable():
+        raise NotFound()
 
     async def work(conn: Connection) -> None:
         gone = await conn.fetchval(

@@ -111,6 +111,8 @@ async def mark_file(
 ) -> MarkFile:
     """One shared mark, and a page of its accounts. Raises NotFound, BadCursor."""
     limit = max(1, min(limit, MAX_LIMIT))
+    if not (mark.isascii() and mark.isprintable()):
+        raise NotFound()
     name = f"{_ONE}:{mark}"
     at, last = cursors.read(name, cursor) if cursor else ("infinity", UUID(int=2**128 - 1).hex)
     async with db.transaction(viewer.as_staff) as conn:

@@ -51,6 +51,7 @@ async def _page(request: Call, text: str = "", problem: Problem | None = None) -
         given=text,
         errors=errors,
         alert=alert,
+        knows_browsers=request.settings.knows_browsers,
     )
 
 
