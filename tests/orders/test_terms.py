@@ -20,3 +20,4 @@ from fondaco.orders.policies import liability_words
 def test_who_bears_a_chargeback_is_said(liability: dict[str, Any] | None, words: str) -> None:
     terms = {"refund": {"liability": liability}} if liability else {}
     assert words in liability_words(terms)
+    assert "from your own account" in liability_words({**terms, "funding": "destination"})

@@ -35,6 +35,10 @@ REFUND_TEXTS: dict[int, str] = {
     "your money is held; the money is in your wallet at once. What you have opened counts as used: if it "
     "does not work, report it, and the seller replaces it or gives your money back.",
 }
+AT_SALE_LIABILITY = (
+    "You were paid directly. When a bank takes the buyer's payment back and the chargeback is lost, your "
+    "part comes back from your own account, or is owed."
+)
 # (policy, version) -> what the seller of a line is told; filled with its share in percent.
 LIABILITY_TEXTS: dict[tuple[str, int], str] = {
     ("platform", 1): "When a bank takes the buyer's payment back, the marketplace bears it. What you have "
@@ -95,6 +99,8 @@ def refund_words(terms: Mapping[str, Any]) -> str:
 def liability_words(terms: Mapping[str, Any]) -> str:
     """What the seller of a line was told about chargebacks. Lines from before there was a policy are the
     marketplace's."""
+    if at_sale(terms):
+        return AT_SALE_LIABILITY
     refund: Mapping[str, Any] = terms.get("refund") or {}
     kept: Mapping[str, Any] = refund.get("liability") or {}
     text = LIABILITY_TEXTS[kept.get("policy", "platform"), kept.get("version", 1)]

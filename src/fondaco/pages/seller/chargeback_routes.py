@@ -12,7 +12,7 @@ from fondaco.core.problem import NotFound, Problem
 from fondaco.core.web import Call
 from fondaco.pages.context import form_faults, form_status, see_other
 from fondaco.pages.listquery import ListSpec
-from fondaco.pages.render import Crumb
+from fondaco.pages.render import Crumb, plural
 from fondaco.pages.seller.parts import HOME, can, desk, read_query
 
 LIST = f"{HOME}/chargebacks"
@@ -55,13 +55,15 @@ async def _show(
 ) -> Response[Any]:
     one = await chargebacks.sale_chargeback(request.db, request.viewer, chargeback_id)
     errors, alert = form_faults(problem) if problem else (dict[str, str](), "")
+    about = one.orders[0] if len(one.orders) == 1 else plural(len(one.orders), "order")
     return await desk(
         request,
         "seller/chargeback.html",
         here=LIST,
         status=form_status(problem) if problem else 200,
-        crumbs=[Crumb("Chargebacks", LIST), Crumb(", ".join(one.orders))],
+        crumbs=[Crumb("Chargebacks", LIST), Crumb(about)],
         one=one,
+        about=about,
         numbered=list(zip(one.orders, one.order_ids, strict=False)) if len(one.order_ids) == 1 else [],
         why=chargebacks.reason_words(one.reason),
         may_answer=can(request.viewer, "cases.answer"),
