@@ -92,7 +92,15 @@ async def test_nothing_goes_below_its_floor_or_without_evidence(db: Database, se
     with pytest.raises(InsufficientFunds):
         await refunds.adjust(db, finance, settings, change(-101, user_id=buyer.user()))
     wrong = change(5, user_id=buyer.user())
-    for fields in ({"evidence": " "}, {"why": ""}, {"amount": 0}, {"seller_id": uuid7()}, {"user_id": None}):
+    for fields in (
+        {"evidence": " "},
+        {"why": ""},
+        {"amount": 0},
+        {"currency": "EUR\n"},
+        {"currency": "ABC"},
+        {"seller_id": uuid7()},
+        {"user_id": None},
+    ):
         values = {name: getattr(wrong, name) for name in wrong.__struct_fields__} | fields
         with pytest.raises(Invalid):
             await refunds.adjust(db, finance, settings, Change(**values))

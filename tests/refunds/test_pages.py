@@ -173,7 +173,15 @@ async def test_finance_adjusts_balances_and_asks_for_forfeits(
     await doors.enter(await make_user(db, staff_role="finance"))
     assert "No adjustments yet" in await see(client, form)
     given = {"act": "credit", "amount": "3.00", "why": "Charged twice", "evidence": "Ticket 4711"}
-    for wrong in ({"who": "nobody@example.test"}, {"act": "gift"}, {"evidence": ""}, {"amount": "x"}):
+    await doors.enter(await make_user(db, staff_role="finance"))
+    assert "Adjust the balance" in await see(client, f"/console/people/{buyer.user_id}")
+    for wrong in (
+        {"who": "nobody@example.test"},
+        {"who": "a\x00b"},
+        {"act": "gift"},
+        {"evidence": ""},
+        {"amount": "x"},
+    ):
         await post(client, form, 422, **{**given, "who": str(buyer.email), "key": uuid4().hex, **wrong})
     key = (await client.get(form)).text.split('name="key" value="')[1].split('"')[0]
     for _ in range(2):

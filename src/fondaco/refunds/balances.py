@@ -5,12 +5,14 @@ decide. A forfeit takes a banned store's money, and two people decide about it w
 passes a floor.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from babel.numbers import is_currency
 from msgspec import Meta
 
 from fondaco import approvals, audit
@@ -100,6 +102,8 @@ async def _wished(db: Database, viewer: Viewer, kind: str, wish: Change, *, alon
         raise Invalid(
             fields={"evidence": f"Write 3 to {EVIDENCE_MOST} characters: what shows that it is right."}
         )
+    if re.fullmatch("[A-Z]{3}", wish.currency) is None or not is_currency(wish.currency):
+        raise Invalid(fields={"currency": "Write a currency such as EUR."})
     if not 0 < abs(wish.amount) <= MOST:
         raise Invalid(fields={"amount": "Must not be nothing."})
     if (wish.user_id is None) == (wish.seller_id is None):
@@ -264,6 +268,9 @@ async def forfeit_approved(conn: Connection, payload: dict[str, Any], request: a
 async def find_party(db: Database, viewer: Viewer, text: str) -> tuple[UUID | None, UUID | None]:
     """A person by their mail address, or a store by its address: (user, store), one of them. For staff.
     Raises Invalid."""
+    nobody = Invalid(fields={"who": "There is nobody and no store with this address."})
+    if not text.isprintable():
+        raise nobody
     row = await db.fetchrow(
         viewer.as_staff,
         """SELECT (SELECT id FROM identity.users WHERE lower(email) = lower($1)) AS user_id,
@@ -272,5 +279,5 @@ async def find_party(db: Database, viewer: Viewer, text: str) -> tuple[UUID | No
     )
     assert row
     if row["user_id"] is None and row["seller_id"] is None:
-        raise Invalid(fields={"who": "There is nobody and no store with this address."})
+        raise nobody
     return (row["user_id"], None) if row["user_id"] else (None, row["seller_id"])
