@@ -11,9 +11,11 @@ from fondaco import approvals, chargebacks, orders, refunds, wallets
 from fondaco.core.db import SYSTEM, Connection
 from fondaco.core.ids import uuid7
 from fondaco.core.viewer import Viewer
+from fondaco.orders.actions import give_up
 from fondaco.orders.combiner import Combiner
 from fondaco.wallets import Funding
 from tests.scenarios.book import Book
+from tests.support.direct import Direct, at_sale
 from tests.support.money import Till, make_buyer, make_staff
 from tests.support.payouts import Paying, connected, mature, release
 from tests.support.shop import Shop, make_shop, purchase
@@ -277,6 +279,39 @@ async def goodwill_and_its_correction(m: Market) -> None:
     await m.book.tell("It was the wrong buyer: two people undo it")
 
 
+async def paid_at_the_sale(m: Market) -> None:
+    """The card pays the store's own account and our share stays; a part is given back; the bank takes the
+    rest back when the account is empty, so the store owes it, and later changes its mind."""
+    one = Direct(m.till, m.shop, await at_sale(m.till, m.shop))
+    group = await one.place(buyer=m.buyer)
+    await one.pay(group)
+    await m.till.deliver_all()
+    await m.book.tell("The buyer pays the store directly, 20.00 by card, and has the key")
+    await m.refund(await one.line(group), 500, "5.00 of it is to go back to the card")
+    await m.till.work()
+    await m.book.tell("The provider has sent it back, and taken the store's part from its account")
+    one.empty()
+    intent = (await one.funding(group))["intent_id"]
+    found = m.till.sandbox.post(f"/sandbox/charges/{intent}/dispute")
+    await m.till.deliver_all()
+    await m.book.tell("The buyer's bank disputes the rest of the payment")
+    await m.resolve(found["id"], "lost")
+    await m.book.tell("The bank decides for the buyer; the store's account is empty")
+    await m.resolve(found["id"], "won")
+    await m.book.tell("The bank reverses its decision")
+
+
+async def paid_at_the_sale_too_late(m: Market) -> None:
+    """The payment comes when the order was cancelled: everything goes back, out of our account and the
+    store's."""
+    one = Direct(m.till, m.shop, await at_sale(m.till, m.shop))
+    group = await one.place(buyer=m.buyer)
+    await one.pay(group)
+    await give_up(m.till.db, group, "CANCELLED", "cancelled by the buyer", "system")
+    await m.till.deliver_all("payment_intent.succeeded")
+    await m.book.tell("The payment of a cancelled order arrives, is sent back, and taken back from the store")
+
+
 STORIES: dict[str, tuple[str, Callable[[Market], Awaitable[None]]]] = {
     "sale": ("A sale", sale),
     "refund-before-release": ("A refund before release", refund_before_release),
@@ -293,6 +328,8 @@ STORIES: dict[str, tuple[str, Callable[[Market], Awaitable[None]]]] = {
     "chargeback-and-a-wallet-that-grows": ("A chargeback and a wallet that grows", hold_grows),
     "debt-repaid-and-written-off": ("A debt repaid and written off", debt_repaid_and_written_off),
     "goodwill-and-its-correction": ("Goodwill and its correction", goodwill_and_its_correction),
+    "paid-at-the-sale": ("A store that is paid at the sale", paid_at_the_sale),
+    "paid-at-the-sale-too-late": ("A store that is paid at the sale, too late", paid_at_the_sale_too_late),
     "case-in-parts": ("A case decided in parts", case_decided_in_parts),
 }
 
