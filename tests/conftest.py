@@ -1,8 +1,11 @@
 """Shared fixtures: one PostgreSQL per test process, a fresh database per test, the program's parts."""
 
 import base64
+import functools
 import os
+import ssl
 from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
 
 import asyncpg
 import httpx
@@ -15,7 +18,12 @@ from fondaco.core.web import Parts
 from fondaco.embedded import Endpoints
 from fondaco.settings import Settings
 from tests.support.bouncer import Bouncer, database, database_settings
+from tests.support.dealing import dealt
 from tests.support.postgres import CHOICE, Databases, chosen, run_cluster
+
+# Each client reads the certificates of the world's authorities, 40 ms of work, and none of them calls anybody
+# beyond this machine: they are read once.
+ssl.create_default_context = cast(Any, functools.cache(ssl.create_default_context))
 
 # An example takes as long as the machine lets it.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -23,13 +31,13 @@ hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The files with slow tests first: what takes long begins while there is other work to be done beside it.
-    On another database than the usual one only those tests that use it, or say (`both`) that they do."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """What takes long begins while there is other work to be done beside it: the files with slow tests come
+    first, shared out among the processes. On another database than the usual one only those tests that use
+    it, or say (`both`) that they do."""
     if os.environ.get(CHOICE, "embedded18") != "embedded18":
         config.hook.pytest_deselected(items=[item for item in items if not _meets_the_database(item)])
         items[:] = filter(_meets_the_database, items)
+    items[:] = dealt(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
 def _meets_the_database(item: pytest.Item) -> bool:

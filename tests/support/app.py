@@ -12,6 +12,7 @@ from litestar import Litestar
 
 from fondaco.app import create_app
 from fondaco.core.web import Parts, security_headers
+from fondaco.integrations.stripe import StripeGateway
 from fondaco.settings import Settings
 
 UNLIMITED = 100_000  # calls a second: as good as none is counted
@@ -65,9 +66,11 @@ async def calling(
 
 
 def prepare() -> None:
-    """Puts one together before anybody needs it: every process forked from this one has it then."""
+    """Puts one together and loads the provider's client before anybody needs them: every process forked from
+    this one has them then."""
     from tests.conftest import make_settings
 
     nowhere: Any = SimpleNamespace(app_dsn="postgresql://nobody@127.0.0.1:1/nothing")
-    with application(make_settings(nowhere), Parts()):
-        pass
+    settings = make_settings(nowhere)
+    with application(settings, Parts()):
+        assert StripeGateway(settings).client.v1.payment_intents

@@ -77,7 +77,8 @@ def run_cluster(root: Path | None = None, **settings: str) -> Cluster:
 
 def sweep() -> None:
     """Deletes what killed test runs left behind: folders whose lock nobody holds any more."""
-    for left in Path("/tmp").glob(f"{PREFIX}*"):
+    places = [place for place in (MEMORY, Path("/tmp")) if place.is_dir()]
+    for left in (found for place in places for found in place.glob(f"{PREFIX}*")):
         with contextlib.suppress(ClusterError, OSError, ValueError):
             holder = int((left / "lock").read_text())
             if not _alive(holder):
