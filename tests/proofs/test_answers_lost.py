@@ -1,6 +1,7 @@
 """A call had its effect and the process died before its answer was kept: the same call with the same key,
 minutes later, moves no money a second time."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,9 +13,10 @@ import pytest
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.web import Parts
 from fondaco.settings import Settings
-from tests.refunds.test_pages import delivered
+from tests.pages.account.conftest import Doors
+from tests.refunds.test_pages import delivered, order_of, post
 from tests.support.payouts import activate, give
-from tests.support.people import sign_in
+from tests.support.people import make_user, sign_in
 from tests.support.shop import Shop, whole
 
 
@@ -91,17 +93,33 @@ async def test_done_once_though_the_answer_was_lost(
     await whole(db)
 
 
-async def test_a_key_of_one_refund_is_no_key_of_another(
+async def test_a_refund_s_id_is_no_id_of_another(
     client: httpx.AsyncClient, db: Database, parts: Parts, settings: Settings, owner: asyncpg.Connection
 ) -> None:
-    """The same key for another line is refused by the row itself, whatever is forgotten of the key."""
+    """The same key with another amount is refused by the row itself, whatever is forgotten of the key."""
     _, shop, _, line = await delivered(db, parts, settings)
     headers = {"Authorization": f"Bearer {await sign_in(db, shop.owner)}", "Idempotency-Key": "once"}
-    content = {"reason": "goodwill", "amount": 300}
-    first = await client.post(f"/api/v1/seller/order-lines/{line}/refund", json=content, headers=headers)
+    path, content = f"/api/v1/seller/order-lines/{line}/refund", {"reason": "goodwill", "amount": 300}
+    assert (await client.post(path, json=content, headers=headers)).status_code == 201
     await owner.execute("DELETE FROM core.idempotency")
-    changed = await client.post(
-        f"/api/v1/seller/order-lines/{line}/refund", json=content | {"amount": 400}, headers=headers
-    )
-    assert changed.json() == first.json()
+    changed = await client.post(path, json=content | {"amount": 400}, headers=headers)
+    assert changed.status_code == 409, changed.text
     assert await db.fetchval(SYSTEM, "SELECT sum(amount)::int FROM refunds.refund") == 300
+
+
+@pytest.mark.parametrize("side", ["seller", "console"])
+async def test_a_form_sent_twice_gives_back_once(
+    client: httpx.AsyncClient, db: Database, parts: Parts, settings: Settings, side: str
+) -> None:
+    _, shop, _, line = await delivered(db, parts, settings)
+    doors = Doors(client, db)
+    await doors.enter(shop.owner if side == "seller" else await make_user(db, staff_role="finance"))
+    path = f"/{side}/orders/{await order_of(db, line)}/lines/{line}/refund"
+    found = re.search('name="refund_id" value="([^"]+)"', (await client.get(path)).text)
+    assert found
+    fields = {"amount": "3.00", "reason": "goodwill", "why": "For you", "refund_id": found[1]}
+    for _ in range(2):
+        await post(client, path, **fields)
+    assert await db.fetchval(SYSTEM, "SELECT array_agg(amount) FROM refunds.refund") == [300]
+    await post(client, path, status=409, **fields | {"amount": "4.00"})
+    await whole(db)

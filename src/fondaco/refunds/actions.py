@@ -7,7 +7,7 @@ from uuid import UUID
 from fondaco import approvals, destination, wallets
 from fondaco.core.db import SYSTEM, Connection, Database, Scope
 from fondaco.core.ids import uuid7
-from fondaco.core.problem import Invalid, NotFound, Problem
+from fondaco.core.problem import Conflict, Invalid, NotFound, Problem
 from fondaco.core.viewer import Viewer
 from fondaco.refunds.model import (
     REASONS,
@@ -157,7 +157,7 @@ async def refund_by_seller(
     await _known(db, viewer.as_seller, line_id, viewer.seller())
 
     async def work(conn: Connection) -> UUID:
-        if refund_id and await _there(conn, refund_id, line_id, viewer.seller()):
+        if refund_id and await _there(conn, refund_id, line_id, amount):
             return refund_id
         return await refund_line(
             conn, line_id, amount, reason=reason, why=words, actor=viewer.actor, refund_id=refund_id
@@ -166,15 +166,14 @@ async def refund_by_seller(
     return await db.run(SYSTEM, work)
 
 
-async def _there(conn: Connection, refund_id: UUID, line_id: UUID, seller_id: UUID) -> bool:
-    """Whether this refund has been made: its answer was lost. Two at once wait for each other."""
+async def _there(conn: Connection, refund_id: UUID, line_id: UUID, amount: int | None) -> bool:
+    """Whether this refund has been made: its answer was lost, or its form was sent twice. Two at once wait
+    for each other. Raises Conflict when it was made for something else."""
     await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('refund:' || $1::uuid, 0))", refund_id)
-    return await conn.fetchval(
-        "SELECT EXISTS (SELECT 1 FROM refunds.refund WHERE id = $1 AND line_id = $2 AND seller_id = $3)",
-        refund_id,
-        line_id,
-        seller_id,
-    )
+    made = await conn.fetchrow("SELECT line_id, amount FROM refunds.refund WHERE id = $1", refund_id)
+    if made and (made["line_id"] != line_id or amount not in (None, made["amount"])):
+        raise Conflict("This was sent before with something else in it. Nothing was given back now.")
+    return made is not None
 
 
 async def _known(db: Database, scope: Scope, line_id: UUID, seller_id: UUID) -> None:
@@ -196,8 +195,10 @@ async def refund_by_staff(
     reason: str,
     why: str,
     keep: bool = False,
+    refund_id: UUID | None = None,
 ) -> bool:
     """A desk gives money of a line back; True when it happened, False when a second person was asked.
+    `refund_id`: the caller's own new id; asked again with it, nothing more happens.
 
     Up to `refund_limit` finance and administrators do it alone; above it, and for every other role, it is
     asked for. Raises what `refund_line` raises, Invalid without words, AlreadyAsked.
@@ -215,9 +216,18 @@ async def refund_by_staff(
         sum_of = line["total"] - line["refunded"] if amount is None else amount
         alone = viewer.staff_role in ("finance", "admin") and sum_of <= settings.refund_limit
         if alone:
-            await refund_line(
-                conn, line_id, amount, to=to, reason=reason, why=words, actor=viewer.actor, keep=keep
-            )
+            if not (refund_id and await _there(conn, refund_id, line_id, amount)):
+                await refund_line(
+                    conn,
+                    line_id,
+                    amount,
+                    to=to,
+                    reason=reason,
+                    why=words,
+                    actor=viewer.actor,
+                    keep=keep,
+                    refund_id=refund_id,
+                )
             return True
         if reason not in REASONS:
             raise Invalid(fields={"reason": "Choose a reason."})

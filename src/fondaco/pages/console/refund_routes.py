@@ -51,6 +51,7 @@ async def refund(request: Call, order_id: FromPath[UUID], line_id: FromPath[UUID
             reason=fields.get("reason", ""),
             why=fields.get("why", ""),
             keep=fields.get("keep") == "yes",
+            refund_id=parse_uuid(fields.get("refund_id", "")),
         )
     except NotFound:
         raise
@@ -83,9 +84,10 @@ async def _refund_page(
         order=order,
         line=line,
         left=line.total - line.refunded,
+        refund_id=given.get("refund_id") or uuid7(),  # sent twice it is one refund
         limit=request.settings.refund_limit,
         alone=request.viewer.staff_role in ("finance", "admin"),
-        card=group.pay_with == "card",
+        card=group.pay_with in ("card", "destination"),
         given=given,
         errors=errors,
         alert=alert,

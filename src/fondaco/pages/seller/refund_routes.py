@@ -8,6 +8,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from fondaco import orders, refunds
+from fondaco.core.ids import parse_uuid, uuid7
 from fondaco.core.money import parse_amount
 from fondaco.core.problem import Invalid, NotFound, Problem
 from fondaco.core.web import Call
@@ -65,6 +66,7 @@ async def give(request: Call, order_id: FromPath[UUID], line_id: FromPath[UUID])
             amount_of(fields.get("amount", ""), line.currency),
             reason=fields.get("reason", ""),
             why=fields.get("why", ""),
+            refund_id=parse_uuid(fields.get("refund_id", "")),
         )
     except NotFound:
         raise
@@ -99,6 +101,7 @@ async def _page(
         order=order,
         line=line,
         left=line.total - line.refunded,
+        refund_id=given.get("refund_id") or uuid7(),  # sent twice it is one refund
         given=given,
         errors=errors,
         alert=alert,
