@@ -6,9 +6,11 @@ import asyncio
 import asyncpg
 import pytest
 
+from fondaco import cases
 from fondaco.core import failpoints
 from fondaco.core.db import SYSTEM
 from fondaco.core.problem import Problem
+from fondaco.core.viewer import Viewer
 from fondaco.destination.reversing import resolve_reversal, send_reversal
 from fondaco.ledger import platform
 from tests.support.direct import Direct, direct
@@ -195,3 +197,23 @@ async def test_the_books_refuse_a_sale_that_is_changed(one: Direct, owner: async
         await owner.execute("UPDATE wallets.funding SET passed_on = amount + 1")
     with pytest.raises(asyncpg.CheckViolationError, match="may not go"):
         await owner.execute("UPDATE orders.order_line SET escrow_state = 'HELD'")
+
+
+async def test_a_case_decided_for_the_buyer_takes_it_from_the_store(one: Direct) -> None:
+    group = await one.sell()
+    row = await one.funding(group)
+    order = await one.db.fetchval(SYSTEM, "SELECT id FROM orders.orders WHERE group_id = $1", group)
+    buyer = Viewer(user_id=row["user_id"])
+    case = await cases.open_case(
+        one.db,
+        one.till.settings,
+        buyer,
+        order,
+        reason="NOT_WORKING",
+        text="The key is used already.",
+    )
+    with pytest.raises(Problem):  # while it is open nobody else decides
+        await one.refund(await one.line(group))
+    await one.refund(await one.line(group), reason="case", case_id=case, even_frozen=True)
+    await one.till.work()
+    assert (await one.refunded(), await one.reversals()) == ([(2000, "SUCCEEDED")], [(1800, "DONE")])

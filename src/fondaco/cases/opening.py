@@ -114,18 +114,20 @@ async def _lines(
 
 
 async def _as_it_is(conn: Connection, line_id: UUID, window: timedelta) -> Record:
-    """The line after the freeze: its money is frozen, or was released not too long ago."""
+    """The line after the freeze: its money is frozen, or went to the store not too long ago."""
     row = await conn.fetchrow(
-        "SELECT l.*, l.released_at > now() - $2::interval AS lately FROM orders.order_line l WHERE l.id = $1",
+        """SELECT l.*, coalesce(l.released_at, l.delivered_at) > now() - $2::interval
+             AND (l.released_at IS NOT NULL OR l.escrow_state = 'DIRECT') AS lately
+           FROM orders.order_line l WHERE l.id = $1""",
         line_id,
         window,
     )
     assert row
     if row["escrow_state"] == "FROZEN" or row["lately"]:
         return row
-    if row["released_at"]:
+    if gone := row["delivered_at"] if row["escrow_state"] == "DIRECT" else row["released_at"]:
         raise CaseTooLate(
-            f"The money for this went to the seller on {row['released_at']:%Y-%m-%d}, and a case could be "
+            f"The money for this went to the seller on {gone:%Y-%m-%d}, and a case could be "
             f"opened for {window.days} days after that."
         )
     raise CaseNotNow("The money for this is not in escrow.")

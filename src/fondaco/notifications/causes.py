@@ -119,7 +119,7 @@ async def _delivered(post: Post) -> None:
         raise LookupError("no such order")
     if buyer := await _user(post.conn, order["buyer_id"]):
         await post.write(
-            "order_delivered",
+            "order_delivered_direct" if order["funding_policy"] == "destination" else "order_delivered",
             buyer,
             ref=f"group:{order['group_id']}",
             group_id=order["group_id"],

@@ -201,6 +201,11 @@ TEMPLATES: dict[str, Template] = {
         "3a384f37f054c403c8aca00ee192ad68d0c189b5d18d641d69660663437f087a",
         {**_SUM, "group_id": _SOME_ID, "paid_with": "by card", "protection_days": 3},
     ),
+    "order_delivered_direct": Template(
+        1,
+        "39efae7260f0aa0813218bc1e64e187519b3790275132a39afa00fc64bf6e22e",
+        {**_SUM, "group_id": _SOME_ID, "paid_with": "by card", "protection_days": 3},
+    ),
     "order_expired": Template(
         2, "c2d3e90acf25b39eb5c99020e39325027c7a87e314daf4fd8a647785e00db5f3", {**_SUM, "group_id": _SOME_ID}
     ),

@@ -97,7 +97,12 @@ class OrderGroup(msgspec.Struct, frozen=True, kw_only=True):
     number: str
     buyer_id: UUID
     state: Annotated[str, Meta(description="Of its order that is least far.")]
-    pay_with: Annotated[str, Meta(description="`wallet`, `card` or `instant_credit`.")]
+    pay_with: Annotated[
+        str,
+        Meta(
+            description="`wallet`, `card`, `instant_credit`, or `destination`: by card, to the store itself."
+        ),
+    ]
     total: MinorUnits
     currency: str
     created_at: datetime

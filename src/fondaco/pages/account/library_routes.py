@@ -150,7 +150,7 @@ async def _item_page(request: Call, found: EntitlementPage, problem: Problem | N
         bought_version=found.bought_version,
         newest_version=found.newest_version,
         bad_key=await refunds.bad_key_of(request.db, request.viewer, one.id) if one.revealed_at else None,
-        may_report=one.kind != "article" and found.escrow_state in ("HELD", "RELEASED", "SPLIT"),
+        may_report=one.kind != "article" and found.escrow_state in ("HELD", "RELEASED", "SPLIT", "DIRECT"),
         replacement=found.replaced_by,
         alert=problem.detail if problem else "",
     )

@@ -14,6 +14,7 @@ _CLOSED = ("EXPIRED", "CANCELLED")
 _PAID = {
     "card": "Payment received, kept in escrow",
     "instant_credit": "Bought on credit; the marketplace holds the money in escrow",
+    "destination": "Paid directly to the store",
 }
 
 
@@ -181,11 +182,11 @@ def can_confirm(order: Order) -> bool:
 def can_dispute(order: Order, case_days: int) -> bool:
     """Whether a case may be about any of it: delivered, and in escrow or released not long ago."""
     since = now() - timedelta(days=case_days)
-    return any(
-        line.delivery_state == "DELIVERED"
-        and (line.escrow_state == "HELD" or (line.released_at and line.released_at > since))
-        for line in order.lines
-    )
+    for line in order.lines:
+        gone = order.delivered_at if line.escrow_state == "DIRECT" else line.released_at
+        if line.delivery_state == "DELIVERED" and (line.escrow_state == "HELD" or (gone and gone > since)):
+            return True
+    return False
 
 
 def can_return(line: OrderLine) -> bool:
