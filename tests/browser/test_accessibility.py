@@ -73,6 +73,9 @@ PAGES = {
         "/console/papers",
         "/console/commission",
         "/console/risk",
+        "/console/risk/rings",
+        "/console/risk/appeals",
+        "/console/risk/blocks",
     ),
 }
 # From a list to the first of it, and on: each step a part of an address.
