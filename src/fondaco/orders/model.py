@@ -280,8 +280,8 @@ def refusal(verdict: str, data: Mapping[str, Any]) -> Problem:
     if verdict == "insufficient_funds":
         has, needs = Money(data["balance"], data["currency"]), Money(data["total"], data["currency"])
         return InsufficientFunds(
-            f"This costs {needs}, your wallet holds {has}. Top up {needs - has} or pay by card. "
-            "Nothing was charged.",
+            f"This costs {needs.words()}, your wallet holds {has.words()}. "
+            f"Top up {(needs - has).words()} or pay by card. Nothing was charged.",
             balance=has.minor,
             total=needs.minor,
             currency=needs.currency,
