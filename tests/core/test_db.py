@@ -1,5 +1,6 @@
 """Connections go back to the pool as they are: so nothing may be left on them."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -95,3 +96,12 @@ async def test_a_transaction_somebody_forgot_is_ended_before_the_next_one_comes(
             assert await conn.fetchval("SELECT current_setting('fondaco.scope', true)") in (None, "")
     finally:
         await db.close()
+
+
+async def test_closing_waits_for_what_is_under_way(endpoints: Endpoints) -> None:
+    db = await Database(direct_dsn(endpoints), size=1).open()
+    async with db.held() as conn:
+        closing = asyncio.create_task(db.close())
+        await asyncio.sleep(0)  # it has begun
+        assert await conn.fetchval("SELECT 1") == 1
+    await asyncio.wait_for(closing, 30)

@@ -181,9 +181,10 @@ class Database:
     @asynccontextmanager
     async def held(self) -> AsyncGenerator[Connection]:
         """A connection whose user says BEGIN first and ends it, in plain `execute` without arguments."""
-        assert self._pool, "open() first"
+        pool = self._pool
+        assert pool, "open() first"
         try:
-            held: Connection = await self._pool.acquire(timeout=self._timeout_s)
+            held: Connection = await pool.acquire(timeout=self._timeout_s)
         except (TimeoutError, *LOST) as error:
             raise Unavailable() from error
         try:
@@ -192,7 +193,7 @@ class Database:
             self._full_at = time.monotonic()
             raise
         finally:
-            await self._pool.release(held)
+            await pool.release(held)  # also while the database is being closed, which waits for this
 
     @property
     def full(self) -> bool:
