@@ -1,11 +1,7 @@
 """Shared fixtures: one PostgreSQL per test process, a fresh database per test, the program's parts."""
 
-import base64
-import functools
 import os
-import ssl
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, cast
 
 import asyncpg
 import httpx
@@ -17,13 +13,12 @@ from fondaco.core.migrate import migrate
 from fondaco.core.web import Parts
 from fondaco.embedded import Endpoints
 from fondaco.settings import Settings
-from tests.support.bouncer import Bouncer, database, database_settings
+from tests.support.bouncer import Bouncer, database
 from tests.support.dealing import dealt
 from tests.support.postgres import CHOICE, Databases, chosen, run_cluster
+from tests.support.values import key, make_settings
 
-# Each client reads the certificates of the world's authorities, 40 ms of work, and none of them calls anybody
-# beyond this machine: they are read once.
-ssl.create_default_context = cast(Any, functools.cache(ssl.create_default_context))
+__all__ = ["key", "make_settings"]
 
 # An example takes as long as the machine lets it.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -66,27 +61,6 @@ def endpoints(databases: Databases) -> Iterator[Endpoints]:
     """A fresh, migrated database of this test's own."""
     with databases.cloned() as found:
         yield found
-
-
-def key() -> str:
-    return base64.b64encode(os.urandom(32)).decode()
-
-
-def make_settings(endpoints: Endpoints, **changes: object) -> Settings:
-    """Settings that only reach this machine."""
-    values: dict[str, object] = {
-        **{name.lower(): value for name, value in database_settings(endpoints).items()},
-        "secret_key": key(),
-        "vault_keys": f"k1:{key()}",
-        "fingerprint_key": key(),
-        "signing_key": key(),
-        "stripe_webhook_secrets": "whsec_" + "t" * 32,
-        "stripe_api_base": "http://127.0.0.1:1",
-        "blob_url": "memory://",
-        "base_url": "http://127.0.0.1:8000",
-        "api_rate": 100_000,  # tests of the limit itself set their own
-    }
-    return Settings(_env_file=None, **{**values, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture

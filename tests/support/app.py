@@ -14,6 +14,7 @@ from fondaco.app import create_app
 from fondaco.core.web import Parts, security_headers
 from fondaco.integrations.stripe import StripeGateway
 from fondaco.settings import Settings
+from tests.support.values import make_settings
 
 UNLIMITED = 100_000  # calls a second: as good as none is counted
 # What the application asks its parts for at each request, or what only its answers' headers say.
@@ -68,8 +69,6 @@ async def calling(
 def prepare() -> None:
     """Puts one together and loads the provider's client before anybody needs them: every process forked from
     this one has them then."""
-    from tests.conftest import make_settings
-
     nowhere: Any = SimpleNamespace(app_dsn="postgresql://nobody@127.0.0.1:1/nothing")
     settings = make_settings(nowhere)
     with application(settings, Parts()):
