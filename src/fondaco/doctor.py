@@ -22,6 +22,7 @@ from fondaco.settings import BadSettings, Settings, load
 State = Literal["ok", "note", "fault"]
 PATIENCE_S = 8
 SKEW_S = 5
+COMPARED_WITHIN_H = 26
 OLDEST_SERVER = 150_000
 _MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "fault": "[red]FAULT[/red]"}
 
@@ -83,6 +84,7 @@ async def examine(settings: Settings) -> list[Finding]:
         ("database", check_database),
         ("database_direct_url", check_direct),
         ("checks", check_checks),
+        ("reconciliation", check_reconciliation),
         ("vault", check_vault),
         ("stripe", check_stripe),
         ("mail", check_mail),
@@ -251,6 +253,37 @@ async def check_checks(settings: Settings) -> list[Finding]:
     if age > 600:
         return [Finding("checks", "note", f"the last one was {age // 60} minutes ago: is a worker running?")]
     return [Finding("checks", "ok", f"nothing wrong was found, last looked {age} s ago")]
+
+
+async def check_reconciliation(settings: Settings) -> list[Finding]:
+    """Whether the provider was compared with the books lately, and whether anything is unexplained."""
+    from fondaco import reconciliation
+    from fondaco.core.money import Money
+
+    db = Database(settings.database_url.get_secret_value(), size=2, pooled=settings.database_pooled)
+    try:
+        await db.open()
+    except Exception:
+        return []  # told by the database's own check
+    try:
+        found = await reconciliation.standing(db, SYSTEM)
+    except asyncpg.PostgresError:
+        return []
+    finally:
+        await db.close()
+    if found.open and found.oldest_at:
+        days = (now() - found.oldest_at).days
+        words = f"{found.open} unexplained, the oldest for {days} days; no payout leaves"
+        return [fault("reconciliation", f"{words}. The console's page Reconciliation has them.")]
+    held = ", ".join(str(Money(amount, each)) for each, amount in sorted(found.suspense.items()) if amount)
+    also = f"; {held} in suspense: somebody must look" if held else ""
+    if found.done_at is None:
+        return [Finding("reconciliation", "note", f"was never done: run `fondaco reconcile`{also}")]
+    hours = int((now() - found.done_at).total_seconds() // 3600)
+    if hours > COMPARED_WITHIN_H:
+        words = f"the last one was {hours} hours ago: is a worker running?{also}"
+        return [Finding("reconciliation", "note", words)]
+    return [Finding("reconciliation", "note" if held else "ok", f"all explained, {hours} hours ago{also}")]
 
 
 async def check_vault(settings: Settings) -> list[Finding]:

@@ -8,10 +8,13 @@ import asyncpg
 import pytest
 
 from fondaco import checks, reconciliation
+from fondaco.api.metrics import render
 from fondaco.core.clock import now
 from fondaco.core.db import SYSTEM
 from fondaco.core.web import Parts
+from fondaco.doctor import check_reconciliation
 from fondaco.integrations.stripe import StripeGateway
+from fondaco.ledger import platform, post
 from fondaco.notifications.jobs import read_events
 from fondaco.reconciliation import breaks
 from fondaco.up import reconcile as command
@@ -126,3 +129,40 @@ async def test_the_command_shows_what_differs_and_checks_a_kept_report(
     )
     await till.db.execute(SYSTEM, "UPDATE reconciliation.run SET beat_at = now() - interval '1 hour'")
     assert await command.reconcile(None, None) == 2
+
+
+async def test_monitors_and_the_doctor_read_how_it_stands(till: Till, owner: asyncpg.Connection) -> None:
+    async def figures() -> dict[str, float]:
+        lines = (await render(till.db)).decode().splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    async def doctor() -> tuple[str, str]:
+        [found] = await check_reconciliation(till.settings)
+        return found.state, found.words
+
+    assert (await figures())["fondaco_reconciled_age_seconds"] == -1
+    assert (await doctor())[0] == "note" and "was never done" in (await doctor())[1]
+    await till.paid_top_up(await make_buyer(till.db), 2500)
+    await compare(till)
+    told = await figures()
+    assert told["fondaco_breaks_open"] == told["fondaco_oldest_break_seconds"] == 0
+    assert 0 <= told["fondaco_reconciled_age_seconds"] < 600
+    assert (await doctor())[0] == "ok"
+    await owner.execute("UPDATE reconciliation.run SET ended_at = now() - interval '30 hours'")
+    assert (await doctor())[0] == "note" and "30 hours ago" in (await doctor())[1]
+    moved(till, -250)
+    await compare(till)
+    await owner.execute("UPDATE reconciliation.break SET opened_at = now() - interval '50 hours'")
+    told = await figures()
+    assert told["fondaco_breaks_open"] == 1 and told["fondaco_oldest_break_seconds"] > 49 * 3600
+    assert (await doctor())[0] == "fault" and "1 unexplained, the oldest for 2 days" in (await doctor())[1]
+
+
+async def test_money_in_suspense_is_told(till: Till) -> None:
+    async with till.db.transaction(SYSTEM) as conn:
+        legs = [(platform("psp_clearing", "EUR"), 700), (platform("suspense", "EUR"), -700)]
+        await post(conn, "suspense", idem="suspense:pi_lost", ref="suspense:pi_lost", actor="x", legs=legs)
+    assert b'fondaco_suspense_minor_units{currency="EUR"} 700.0' in await render(till.db)
+    [found] = await check_reconciliation(till.settings)
+    assert found.state == "note" and "7.00" in found.words and "in suspense" in found.words

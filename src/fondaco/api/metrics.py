@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from fondaco import checks
+from fondaco import checks, reconciliation
 from fondaco.api.answers import parts_of
 from fondaco.core import counting
 from fondaco.core.clock import now
@@ -43,6 +43,20 @@ LOOKED = Gauge(
 )
 MEMORY = Gauge(
     "fondaco_web_memory_bytes", "Resident memory of each web process here.", ["pid"], registry=PRESENT
+)
+BREAKS = Gauge(
+    "fondaco_breaks_open",
+    "Differences to the provider nobody has explained: no payout leaves.",
+    registry=PRESENT,
+)
+OLDEST_BREAK = Gauge("fondaco_oldest_break_seconds", "Age of the oldest of them.", registry=PRESENT)
+COMPARED = Gauge(
+    "fondaco_reconciled_age_seconds",
+    "Since the last finished comparison with the provider; -1 when there was none.",
+    registry=PRESENT,
+)
+SUSPENSE = Gauge(
+    "fondaco_suspense_minor_units", "Money that matches nothing, by currency.", ["currency"], registry=PRESENT
 )
 FAILED = Gauge("fondaco_failed", "Rows a person must look at.", ["what"], registry=PRESENT)
 
@@ -122,6 +136,7 @@ async def render(db: Database) -> bytes:
         OLDEST.labels(row["what"]).set(row["oldest"])
         FAILED.labels(row["what"]).set(row["failed"])
     await _checks(db)
+    await _reconciliation(db)
     MEMORY.clear()
     for pid, size in memory().items():
         MEMORY.labels(pid).set(size)
@@ -169,3 +184,13 @@ async def _checks(db: Database) -> None:
     for run in (stands.minute, stands.full):
         if run and run.ended_at:
             LOOKED.labels(run.kind).set(max(0, (now() - run.ended_at).total_seconds()))
+
+
+async def _reconciliation(db: Database) -> None:
+    stands, at = await reconciliation.standing(db, SYSTEM), now()
+    BREAKS.set(stands.open)
+    OLDEST_BREAK.set(max(0, (at - stands.oldest_at).total_seconds()) if stands.oldest_at else 0)
+    COMPARED.set(max(0, (at - stands.done_at).total_seconds()) if stands.done_at else -1)
+    SUSPENSE.clear()
+    for currency, amount in stands.suspense.items():
+        SUSPENSE.labels(currency).set(amount)

@@ -4,6 +4,7 @@ are what `ledger.post` would have made: `fondaco verify` recomputes each of them
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from importlib import resources
 from typing import Any, cast
 
 import asyncpg
@@ -35,6 +36,7 @@ async def owner_of(owner_dsn: str, *tables: str) -> AsyncGenerator[Any]:
     try:
         await connection.execute("SET statement_timeout = 0; SET work_mem = '256MB'")
         await connection.execute("SET maintenance_work_mem = '256MB'")
+        await connection.execute(_BULK)
         steps = await connection.fetch(_AWAY, list(tables))
         for step in steps:
             if step["away"]:
@@ -49,68 +51,21 @@ async def owner_of(owner_dsn: str, *tables: str) -> AsyncGenerator[Any]:
         await connection.close()
 
 
-_CHAIN = """
-CREATE FUNCTION pg_temp.link(p_chain bytea, p_start bytea, p_entry bytea) RETURNS bytea
-  LANGUAGE sql IMMUTABLE AS $$ SELECT sha256(coalesce(p_chain, p_start) || p_entry) $$;
-CREATE AGGREGATE pg_temp.chained (bytea, bytea) (SFUNC = pg_temp.link, STYPE = bytea);
-"""
-_JOURNALS = """
-INSERT INTO ledger.journal (id, kind, idem, fingerprint, ref, actor) OVERRIDING SYSTEM VALUE
-  SELECT $1 + n, kind, idem,
-    sha256(convert_to(jsonb_build_array(kind, ref, accounts, amounts, NULL)::text, 'UTF8')), ref, 'bench'
-  FROM pg_temp.move ORDER BY n
-"""
-_ENTRIES = """
-WITH legs AS (
-  SELECT l.acc, (($1 + m.n) % a.slots)::smallint AS slot, $1 + m.n AS journal_id, l.amt
-  FROM pg_temp.move m CROSS JOIN LATERAL unnest(m.accounts, m.amounts) l(acc, amt)
-  JOIN ledger.account a ON a.id = l.acc),
-numbered AS (
-  SELECT l.*, b.currency, b.chain AS start, b.version + row_number() OVER w AS version,
-    (b.amount + sum(l.amt * b.side) OVER w)::bigint AS after
-  FROM legs l JOIN ledger.balance b ON b.account_id = l.acc AND b.slot = l.slot
-  WINDOW w AS (PARTITION BY l.acc, l.slot ORDER BY l.journal_id ROWS UNBOUNDED PRECEDING))
-INSERT INTO ledger.entry (account_id, slot, version, journal_id, currency, amount, balance_after, hash)
-  SELECT n.acc, n.slot, n.version, n.journal_id, n.currency, n.amt, n.after,
-    pg_temp.chained(n.start, int8send(n.acc) || int2send(n.slot) || int8send(n.version)
-      || int8send(n.journal_id) || int8send(n.amt) || int8send(n.after) || j.fingerprint)
-      OVER (PARTITION BY n.acc, n.slot ORDER BY n.journal_id ROWS UNBOUNDED PRECEDING)
-  FROM numbered n JOIN ledger.journal j ON j.id = n.journal_id
-"""
-_BALANCES = """
-UPDATE ledger.balance b SET version = e.version, amount = e.balance_after, chain = e.hash
-FROM (SELECT DISTINCT ON (account_id, slot) account_id, slot, version, balance_after, hash
-      FROM ledger.entry WHERE journal_id > $1 ORDER BY account_id, slot, version DESC) e
-WHERE b.account_id = e.account_id AND b.slot = e.slot
-"""
+_BULK = resources.files("fondaco.ledger").joinpath("bulk.sql").read_text()
 
 
 async def write_journals(owner: Any, moves: str) -> None:
     """The journals of a query with the columns n (1, 2, ... without a gap), kind, idem, ref, accounts (in
     order) and amounts; in order of n. Guards of LEDGER must be away, and nobody else may write."""
-    if await owner.fetchval("SELECT to_regproc('pg_temp.link') IS NULL"):
-        await owner.execute(_CHAIN)
     async with owner.transaction():
-        await owner.execute(f"CREATE TEMP TABLE move ON COMMIT DROP AS {moves}")
+        await owner.execute(f"INSERT INTO pg_temp.move {moves}")
         await owner.execute("ANALYZE pg_temp.move")
-        last: int = await owner.fetchval("SELECT coalesce(max(id), 0) FROM ledger.journal")
-        for sql in (_JOURNALS, _ENTRIES, _BALANCES):
-            await owner.execute(sql, last)
-        await owner.execute("SELECT setval('ledger.journal_id_seq', (SELECT max(id) FROM ledger.journal))")
+        await owner.execute("CALL pg_temp.write_moves()")
 
 
 async def open_accounts(owner: Any, kind: str, owners: str) -> None:
     """An account in EUR for each owner this query answers (one column), in its order."""
-    await owner.execute(
-        f"""WITH made AS (
-              INSERT INTO ledger.account (kind, owner, currency, slots)
-                SELECT k.kind, o.owner, 'EUR', k.slots
-                FROM ({owners}) o(owner), ledger.account_kind k WHERE k.kind = '{kind}'
-                RETURNING id, kind, slots)
-            INSERT INTO ledger.balance (account_id, slot, currency, side, floor)
-              SELECT m.id, s, 'EUR', k.side, k.floor FROM made m JOIN ledger.account_kind k USING (kind),
-                generate_series(0, m.slots - 1) s"""
-    )
+    await owner.execute(f"SELECT pg_temp.open_many('{kind}', ARRAY({owners}))")
 
 
 def account(kind: str, owner: str) -> str:

@@ -21,13 +21,14 @@ from fondaco.checks.payments import EVENTS, MIRRORS, PAYMENTS, other_mode
 from fondaco.checks.reconciled import RECONCILED
 from fondaco.checks.refunds import REFUNDS
 from fondaco.checks.risk import RISK, check_replay
-from fondaco.core.checking import MOST, Check, Fault, Findings, Progress, run_checks, snapshot
+from fondaco.core.checking import MOST, Check, Fault, Findings, Progress, Share, run_checks, snapshot
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.settings import Settings
 
 log = structlog.get_logger()
 MINUTE_S = 3  # the longest one question may take every minute
 FULL_S = 900  # and in a full run by the clock
+_RECOMPUTED = 4  # journals, entries, audit blocks, risk decisions
 LOST_S = 120.0  # a run whose worker said nothing for so long is over
 CHECKS: tuple[Check, ...] = (
     *DELIVERY,
@@ -52,24 +53,28 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-async def verify_all(db: Database, settings: Settings, progress: Progress | None = None) -> list[Fault]:
+async def verify_all(
+    db: Database, settings: Settings, progress: Progress | None = None, share: Share | None = None
+) -> list[Fault]:
     """Everything that is not as it must be, in words; an empty list when all is well.
 
-    `progress` is told what is being looked at. Reads one unchanging view; disturbs nobody, keeps nothing.
+    `progress` is told what is being looked at, `share` how much of all is done (0 to 1). Reads one unchanging
+    view; disturbs nobody, keeps nothing.
     """
-    findings = Findings(progress or (lambda words: None))
+    findings = Findings(progress or (lambda words: None), share or (lambda done: None))
     await examine(db, settings, findings)
     return findings.faults[:MOST]
 
 
 async def examine(db: Database, settings: Settings, findings: Findings, *, seconds: int = 0) -> None:
     """Look at everything. `seconds`: the longest one question may take; 0 for however long it takes."""
+    checks = *CHECKS, other_mode(settings), *held_too_long(settings)
     async with snapshot(db, seconds=seconds) as conn:
+        checks = *checks, *await key_checks(conn)
+        findings.questions = len(ledger.LEDGER_CHECKS) + len(checks) + _RECOMPUTED
         await ledger.examine(conn, findings)
     async with snapshot(db, seconds=seconds) as conn:
-        await run_checks(
-            conn, (*CHECKS, other_mode(settings), *held_too_long(settings), *await key_checks(conn)), findings
-        )
+        await run_checks(conn, checks, findings)
         await check_blocks(conn, settings, findings)
         await check_replay(conn, findings)
 

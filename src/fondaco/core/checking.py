@@ -9,6 +9,7 @@ import asyncpg
 from fondaco.core.db import SYSTEM, Connection, Database, Scope
 
 Progress = Callable[[str], object]
+Share = Callable[[float], object]
 MOST = 1000  # faults told of one rule; more of them say nothing new
 
 
@@ -55,13 +56,28 @@ class Check:
 @dataclass(slots=True)
 class Findings:
     """What a run has found so far. `seen`: rules that were looked at in whole, so that a fault of theirs
-    which is not among `faults` is gone. `left`: in words, what took too long and was left."""
+    which is not among `faults` is gone. `left`: in words, what took too long and was left.
+
+    `share` is told how much of everything is done, from 0 to 1 and never less than before: `looked` of
+    `questions`, and `read` of `rows` that are recomputed one by one.
+    """
 
     tell: Progress = lambda words: None
+    share: Share = lambda done: None
     faults: list[Fault] = field(default_factory=list[Fault])
     seen: set[str] = field(default_factory=set[str])
     left: list[str] = field(default_factory=list[str])
     looked: int = 0
+    questions: int = 0
+    read: int = 0
+    rows: int = 0
+
+    def moved(self) -> None:
+        """Tell how far the run is. Reading all rows takes somewhat longer than all questions together."""
+        if self.questions:
+            asked = min(self.looked / self.questions, 1.0)
+            read = min(self.read / self.rows, 1.0) if self.rows else asked
+            self.share(0.4 * asked + 0.6 * read)
 
 
 @asynccontextmanager
@@ -84,6 +100,7 @@ async def snapshot(db: Database, scope: Scope = SYSTEM, *, seconds: int = 0) -> 
 async def patient(conn: Connection, findings: Findings, rule: str, subject: str) -> AsyncGenerator[None]:
     """A check that the database broke off because it took too long is noted, and the next one follows."""
     findings.looked += 1
+    findings.moved()
     before = len(findings.faults)
     await conn.execute("SAVEPOINT looking")
     try:

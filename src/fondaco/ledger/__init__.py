@@ -47,9 +47,10 @@ from fondaco.ledger.reads import (
     statement,
     trial_balance,
 )
-from fondaco.ledger.verify import Fault, examine, verify
+from fondaco.ledger.verify import LEDGER_CHECKS, Fault, examine, verify
 
 __all__ = [
+    "LEDGER_CHECKS",
     "AccountRef",
     "EntryRow",
     "Fault",

@@ -26,6 +26,8 @@ async def verify(db: Database, progress: Progress | None = None) -> list[Fault]:
 
 async def examine(conn: Connection, findings: Findings, *, lately: bool = False) -> None:
     """The ledger's part of a run; with `lately` only the newest journals and what they moved."""
+    if not lately:
+        findings.rows = await conn.fetchval(_ROWS)
     await run_checks(conn, LEDGER_CHECKS, findings, lately=lately)
     if lately:
         return
@@ -137,6 +139,11 @@ LEDGER_CHECKS: tuple[Check, ...] = (
 )
 
 
+# How many rows will be read: the newest journal's number, and each balance's count of its entries.
+_ROWS = """SELECT coalesce((SELECT max(id) FROM ledger.journal), 0)
+  + coalesce((SELECT sum(version) FROM ledger.balance), 0)::bigint"""
+
+
 async def _journals(conn: Connection, findings: Findings) -> None:
     """Each journal is what its fingerprint says."""
     found, seen = len(findings.faults), 0
@@ -154,7 +161,9 @@ async def _journals(conn: Connection, findings: Findings) -> None:
             findings.faults.append(Fault("I02", f"journal {row['id']}", words, JOURNALS))
         seen += 1
         if seen % BATCH == 0:
-            findings.tell(f"I02: {seen} journals")
+            findings.tell(f"I02: {seen:,} journals")
+            findings.read += BATCH
+            findings.moved()
             await asyncio.sleep(0)  # others work in this process too
         if len(findings.faults) - found >= MOST:
             break
@@ -193,7 +202,9 @@ async def _chains(conn: Connection, findings: Findings) -> None:
             findings.faults.append(Fault("I03", where, wrong, CHAINS))
         seen += 1
         if seen % BATCH == 0:
-            findings.tell(f"I03: {seen} entries")
+            findings.tell(f"I03: {seen:,} entries")
+            findings.read += BATCH
+            findings.moved()
             await asyncio.sleep(0)
         if len(findings.faults) - found >= MOST:
             break

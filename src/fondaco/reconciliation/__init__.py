@@ -16,6 +16,7 @@ from fondaco.reconciliation.model import (
     NotBookable,
     Run,
     RunUnderWay,
+    Standing,
 )
 from fondaco.reconciliation.reads import (
     break_ages,
@@ -26,6 +27,7 @@ from fondaco.reconciliation.reads import (
     read_break,
     read_report,
     read_run,
+    standing,
 )
 from fondaco.reconciliation.report import is_signed, signed_file, told
 from fondaco.reconciliation.running import begin, run
@@ -53,6 +55,7 @@ __all__ = [
     "NotBookable",
     "Run",
     "RunUnderWay",
+    "Standing",
     "Suspended",
     "ask_to_book",
     "ask_to_settle",
@@ -75,6 +78,7 @@ __all__ = [
     "run",
     "send_back",
     "signed_file",
+    "standing",
     "take",
     "told",
 ]

@@ -78,6 +78,15 @@ class Break(msgspec.Struct, frozen=True, kw_only=True):
     version: int
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How the comparison with the provider stands. `suspense`: minor units by currency."""
+
+    open: int
+    oldest_at: datetime | None
+    done_at: datetime | None
+    suspense: dict[str, int]
+
+
 class RunUnderWay(Problem):
     """A reconciliation is running already. Its result will be here in a moment."""
 

@@ -8,11 +8,11 @@ from uuid import UUID
 import msgspec
 
 from fondaco.catalog.keyset import Keyset, checked_limit
-from fondaco.core.db import Database, Record
+from fondaco.core.db import Database, Record, Scope
 from fondaco.core.pagination import Cursors, Page
 from fondaco.core.problem import NotFound
 from fondaco.core.viewer import Viewer
-from fondaco.reconciliation.model import Break, NoReport, Run
+from fondaco.reconciliation.model import Break, NoReport, Run, Standing
 
 _RUNS = Keyset("reconciliation-runs", (("id", "r.id", "bigint"),))
 _RUN = """r.id, r.asked_by, r.state, r.since, r.until, r.started_at, r.ended_at, r.doing, r.seen,
@@ -137,6 +137,25 @@ async def count_open(db: Database, viewer: Viewer) -> int:
         viewer.as_staff, "SELECT count(*) FROM reconciliation.break WHERE state = 'OPEN'"
     )
     return n
+
+
+async def standing(db: Database, scope: Scope) -> Standing:
+    """What monitors and the doctor read: breaks nobody has explained, the newest finished run, suspense."""
+    row = await db.fetchrow(
+        scope,
+        """SELECT (SELECT count(*) FROM reconciliation.break WHERE state = 'OPEN') AS open,
+             (SELECT opened_at FROM reconciliation.break WHERE state = 'OPEN'
+              ORDER BY opened_at, id LIMIT 1) AS oldest_at,
+             (SELECT ended_at FROM reconciliation.run WHERE state = 'DONE'
+              ORDER BY id DESC LIMIT 1) AS done_at,
+             (SELECT coalesce(json_object_agg(currency, amount), '{}')::text FROM (
+                SELECT a.currency, sum(b.amount)::bigint AS amount FROM ledger.account a
+                JOIN ledger.balance b ON b.account_id = a.id WHERE a.kind = 'suspense'
+                GROUP BY a.currency) s) AS suspense""",
+    )
+    assert row
+    held = msgspec.json.decode(row["suspense"], type=dict[str, int])
+    return Standing(open=row["open"], oldest_at=row["oldest_at"], done_at=row["done_at"], suspense=held)
 
 
 def _break(row: Record) -> Break:

@@ -1,4 +1,4 @@
-"""`fondaco verify`: everything recomputed with a progress line, told in a table or as JSON."""
+"""`fondaco verify`: everything recomputed with a progress bar, told in a table or as JSON."""
 
 import sys
 
@@ -12,13 +12,14 @@ async def verify_books(*, as_json: bool = False) -> int:
     from fondaco.checks import Fault, verify_all
     from fondaco.core.db import Database
     from fondaco.settings import load
+    from fondaco.up.telling import telling
 
     settings = load()
     words = Console(stderr=True) if as_json else Console()
     db = await Database(settings.direct_dsn, size=2).open()
     try:
-        with words.status("Recomputing the books") as status:
-            faults: list[Fault] = await verify_all(db, settings, lambda now: status.update(str(now)))
+        with telling(words, "Recomputing the books") as told_of:
+            faults: list[Fault] = await verify_all(db, settings, told_of.words, told_of.share)
     finally:
         await db.close()
     if as_json:
