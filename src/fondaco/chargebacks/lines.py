@@ -19,8 +19,8 @@ from fondaco.ledger import (
     seller_reserve_of,
 )
 
-# A card payment of an order paid for that order; a top-up for what was bought from the wallet since, as far
-# as it goes. What was given back is not there any more.
+# A card payment of an order paid for that order; a top-up for what was bought from the wallet since, and on
+# credit and paid since, as far as it goes. What was given back is not there any more.
 _PAID = """SELECT l.id, l.order_id, l.seller_id, l.total - l.refunded AS amount,
     coalesce(l.terms#>>'{refund,liability,policy}', 'platform') AS policy,
     coalesce((l.terms#>>'{refund,liability,bps}')::int, 0) AS bps
@@ -29,6 +29,8 @@ _PAID = """SELECT l.id, l.order_id, l.seller_id, l.total - l.refunded AS amount,
   JOIN orders.orders o ON o.id = l.order_id JOIN orders.order_group g ON g.id = o.group_id
   WHERE c.id = $1 AND l.total > l.refunded AND o.paid_at IS NOT NULL
     AND CASE WHEN f.group_id IS NULL THEN g.funding_policy = 'wallet' AND o.paid_at >= f.succeeded_at
+               OR g.funding_policy = 'instant_credit' AND EXISTS (SELECT 1 FROM credit.credit k
+                 WHERE k.group_id = g.id AND k.paid > 0 AND coalesce(k.ended_at, now()) >= f.succeeded_at)
              ELSE g.id = f.group_id END
   ORDER BY o.paid_at, l.id LIMIT 500"""
 

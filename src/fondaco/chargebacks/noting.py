@@ -35,7 +35,7 @@ _BACK = "The payment is disputed at the bank, and nobody had seen what it bought
 _UNSEEN = """SELECT l.id FROM orders.order_line l JOIN orders.orders o ON o.id = l.order_id
   JOIN orders.order_group g ON g.id = o.group_id
   WHERE l.buyer_id = $1 AND l.currency = $2 AND l.escrow_state = 'HELD' AND l.delivery_state = 'DELIVERED'
-    AND (g.funding_policy = 'wallet' OR g.id = $3)
+    AND (g.funding_policy IN ('wallet', 'instant_credit') OR g.id = $3)
     AND NOT EXISTS (SELECT 1 FROM delivery.entitlement e WHERE e.line_id = l.id AND e.revealed_at IS NOT NULL)
   ORDER BY l.delivered_at DESC, l.id DESC LIMIT 200"""
 
