@@ -38,7 +38,7 @@ from fondaco.orders.carts import (
 from fondaco.orders.combiner import Combiner
 from fondaco.orders.live import watch
 from fondaco.orders.model import MATURITY_DAYS, Bought, PayOutcome, Policy, Purchase, Wish
-from fondaco.orders.policies import at_sale, refund_until, refund_words, release_words
+from fondaco.orders.policies import refund_until, refund_words, release_words
 from fondaco.orders.quoting import Quote, QuoteLine, confirmed, present, quote
 from fondaco.orders.reads import (
     GroupPage,
@@ -91,7 +91,6 @@ __all__ = [
     "Wish",
     "add_to_cart",
     "as_bought",
-    "at_sale",
     "bought_before",
     "buy_with_wallet",
     "cancel_for_staff",
