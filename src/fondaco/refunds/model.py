@@ -89,7 +89,8 @@ class FrozenByCase(Problem):
 
 
 class NoSource(Problem):
-    """This was paid from the wallet, so the money can go back to the wallet only; or its payment is disputed."""
+    """This was paid from the wallet, so the money can go back to the wallet only, or its payment is
+    disputed."""
 
     status = 409
     code = "no_source"
