@@ -1,5 +1,5 @@
 """A call had its effect and the process died before its answer was kept: the same call with the same key,
-minutes later, moves no money a second time."""
+minutes later, moves no money and hands in no keys a second time."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -18,6 +18,9 @@ from tests.refunds.test_pages import delivered, order_of, post
 from tests.support.payouts import activate, give
 from tests.support.people import make_user, sign_in
 from tests.support.shop import Shop, whole
+
+DONE = """SELECT (SELECT count(*) FROM ledger.journal), (SELECT count(*) FROM inventory.stock_batch),
+  (SELECT count(*) FROM public.procrastinate_jobs), (SELECT count(*) FROM cases.case)"""
 
 
 @dataclass
@@ -58,9 +61,13 @@ async def purchase(sale: Sale) -> tuple[str, dict[str, object]]:
     return "/api/v1/orders", {"pay_with": "wallet", "lines": [line]}
 
 
+async def stock(sale: Sale) -> tuple[str, dict[str, object]]:
+    return f"/api/v1/seller/listings/{sale.shop.listing_id}/stock", {"keys": ["AAAA-1111-2222-3333"]}
+
+
 Call = Callable[[Sale], Awaitable[tuple[str, dict[str, object]]]]
-CALLS: tuple[Call, ...] = (store_refund, withdrawal, give_back, confirmation, case, purchase)
-SAME = (store_refund, withdrawal, confirmation, purchase)
+CALLS: tuple[Call, ...] = (store_refund, withdrawal, give_back, confirmation, case, purchase, stock)
+SAME = (store_refund, withdrawal, confirmation, purchase, stock)
 """Those that answer the second time as the first; the others say that it is done."""
 
 
@@ -80,7 +87,7 @@ async def test_done_once_though_the_answer_was_lost(
     headers = {"Authorization": f"Bearer {await sign_in(db, who)}", "Idempotency-Key": "once"}
     first = await client.post(path, json=content, headers=headers)
     assert first.status_code in (200, 201), first.text
-    moved = await db.fetchval(SYSTEM, "SELECT count(*) FROM ledger.journal")
+    moved = await db.fetchrow(SYSTEM, DONE)
     for _ in range(2):
         await owner.execute("DELETE FROM core.idempotency")  # it was never kept, and its lease is over
         again = await client.post(path, json=content, headers=headers)
@@ -89,7 +96,7 @@ async def test_done_once_though_the_answer_was_lost(
             assert again.json().get("id") == first.json().get("id")
         else:
             assert again.status_code == 409, again.text
-    assert await db.fetchval(SYSTEM, "SELECT count(*) FROM ledger.journal") == moved
+    assert await db.fetchrow(SYSTEM, DONE) == moved
     await whole(db)
 
 

@@ -40,10 +40,22 @@ _WORDS = {
 }
 
 
+class _TakenBefore(Exception):
+    """This batch is there."""
+
+
 async def receive(
-    db: Database, vault: Vault, viewer: Viewer, listing_id: UUID, *, source: str, content: str | bytes
+    db: Database,
+    vault: Vault,
+    viewer: Viewer,
+    listing_id: UUID,
+    *,
+    source: str,
+    content: str | bytes,
+    batch_id: UUID | None = None,
 ) -> Batch:
     """Take an upload of keys (`source` paste, csv or api); a worker imports it whole or not at all.
+    `batch_id`: the caller's own new id; asked again with it, nothing more happens.
 
     At most 20 MB and 200,000 keys. Kept sealed until it is imported. Raises Invalid (field `keys`),
     NotFound, Conflict for an archived listing, TooMany.
@@ -52,7 +64,20 @@ async def receive(
         raise Invalid(fields={"source": f"Must be one of: {', '.join(SOURCES)}."})
     raw = _bytes(content)
     lines = len(await asyncio.to_thread(read_lines, raw, source))
-    batch_id = uuid7()
+    batch_id = batch_id or uuid7()
+    try:
+        return await _receive(db, vault, viewer, listing_id, source, raw, lines, batch_id)
+    except _TakenBefore:
+        found = await batch(db, viewer, batch_id)
+        if found.listing_id != listing_id:
+            raise Conflict("This was sent before, for another listing.") from None
+        return found
+
+
+async def _receive(  # noqa: PLR0917 - in the order they are written
+    db: Database, vault: Vault, viewer: Viewer, listing_id: UUID, source: str, raw: bytes, lines: int,
+    batch_id: UUID,
+) -> Batch:  # fmt: skip
     async with db.transaction(viewer.as_seller) as conn:
         if wait := await throttle(conn, f"stock:{viewer.seller()}", _UPLOADS, _WINDOW_S):
             raise TooMany(retry_after=wait)
@@ -63,10 +88,10 @@ async def receive(
             raise Conflict("An article has no keys: write its content and say how many copies are for sale.")
         upload_key = await vault.new_key(conn, "upload")
         unit_key = await vault.new_key(conn, "stock")
-        await conn.execute(
+        made: str = await conn.execute(
             """INSERT INTO inventory.stock_batch (id, seller_id, listing_id, source, state, upload_key,
                  upload, unit_key, lines, created_by)
-               VALUES ($1, $2, $3, $4, 'RECEIVED', $5, $6, $7, $8, $9)""",
+               VALUES ($1, $2, $3, $4, 'RECEIVED', $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING""",
             batch_id,
             viewer.seller(),
             listing_id,
@@ -77,6 +102,8 @@ async def receive(
             lines,
             viewer.actor,
         )
+        if made == "INSERT 0 0":
+            raise _TakenBefore
         await record(
             conn,
             "batch.received",

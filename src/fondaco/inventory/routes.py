@@ -11,6 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, RawBo
 from msgspec import Meta
 
 from fondaco import inventory
+from fondaco.core.ids import id_of
 from fondaco.core.pagination import Page
 from fondaco.core.problem import Invalid, Problem
 from fondaco.core.web import Call
@@ -106,8 +107,15 @@ async def add_stock(request: Call, listing_id: FromPath[UUID], body: RawBody) ->
         source, content = "csv" if kind == "text/csv" else "paste", body
     else:
         raise WrongContent()
+    own = id_of(request.viewer.seller(), request.headers.get("idempotency-key"))
     return await inventory.receive(
-        request.db, request.part(Vault), request.viewer, listing_id, source=source, content=content
+        request.db,
+        request.part(Vault),
+        request.viewer,
+        listing_id,
+        source=source,
+        content=content,
+        batch_id=own,
     )
 
 
