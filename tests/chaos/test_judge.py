@@ -73,7 +73,45 @@ def _seen_twice(lines: Lines, truth: Lines, keys: set[str]) -> None:
     lines.append(code | {"entitlement": str(UUID(int=1))})
 
 
+def _elsewhere(name: str, **told: Any) -> Callable[[Lines, Lines, set[str]], None]:
+    """The provider did something of which our books know nothing."""
+
+    def change(lines: Lines, truth: Lines, keys: set[str]) -> None:
+        truth.append({"fact": name, **told})
+
+    return change
+
+
+def _made(**told: Any) -> Callable[[Lines, Lines, set[str]], None]:
+    """Somebody was told of something that is not there."""
+
+    def change(lines: Lines, truth: Lines, keys: set[str]) -> None:
+        lines.append({"what": "told", "status": 201, "buyer": "x", "key": "other", **told})
+
+    return change
+
+
 WRONG = {
+    "transfer": (
+        _elsewhere("transfer.created", transfer="tr_1", amount=5, metadata={"payout_id": "x"}),
+        "transfer tr_1: the provider says 5, we None",
+    ),
+    "reversal": (
+        _elsewhere("transfer.reversed", reversal="trr_1", reversed=5),
+        "reversal trr_1: the provider says 5, we None",
+    ),
+    "dispute": (
+        _elsewhere("dispute.created", dispute="dp_1", amount=5),
+        "dispute dp_1: the provider says 5, we None",
+    ),
+    "refund by store": (
+        _made(path="/api/v1/seller/order-lines/1/refund", id="r1", amount=5),
+        "refunds by stores: r1 is None, its store was told 5",
+    ),
+    "withdrawal": (
+        _made(path="/api/v1/seller/payouts", id="p1", amount=5),
+        "withdrawals: p1 is None, its store was told 5",
+    ),
     "gone": (_change("told", group=str(UUID(int=1))), "is not what its buyer was told"),
     "total": (_change("told", total=1), "is not what its buyer was told"),
     "not delivered": (_change("told", delivered=[str(UUID(int=1))]), "is not what its buyer was told"),

@@ -22,7 +22,10 @@ OPEN = """SELECT
   + (SELECT count(*) FROM wallets.fee_due)
   + (SELECT count(*) FROM inventory.stock_batch WHERE state IN ('RECEIVED', 'IMPORTING'))
   + (SELECT count(*) FROM wallets.refund WHERE state IN ('REQUESTED', 'SENDING', 'UNKNOWN', 'PENDING'))
-  + (SELECT count(*) FROM wallets.funding WHERE state = 'CREATED')"""
+  + (SELECT count(*) FROM wallets.funding WHERE state = 'CREATED')
+  + (SELECT count(*) FROM payouts.payout WHERE state IN ('CREATED', 'SENDING', 'UNKNOWN'))
+  + (SELECT count(*) FROM payouts.reversal WHERE state IN ('REQUESTED', 'SENDING', 'UNKNOWN'))
+  + (SELECT count(*) FROM chargebacks.evidence WHERE state IN ('CONFIRMED', 'SENDING', 'UNKNOWN'))"""
 
 
 HURRY = (
@@ -33,6 +36,13 @@ HURRY = (
     """UPDATE wallets.funding SET called_at = called_at - interval '1 minute',
          checked_at = checked_at - interval '1 minute', created_at = created_at - interval '1 minute'
        WHERE state = 'CREATED'""",
+    """UPDATE payouts.payout SET called_at = called_at - interval '2 minutes',
+         checked_at = checked_at - interval '2 minutes', lease_until = lease_until - interval '2 minutes'
+       WHERE state IN ('SENDING', 'UNKNOWN')""",
+    """UPDATE payouts.reversal SET called_at = called_at - interval '2 minutes',
+         checked_at = checked_at - interval '2 minutes' WHERE state IN ('REQUESTED', 'SENDING', 'UNKNOWN')""",
+    """UPDATE chargebacks.evidence SET called_at = called_at - interval '2 minutes'
+       WHERE state IN ('SENDING', 'UNKNOWN')""",
     """UPDATE inventory.stock_batch SET touched_at = touched_at - interval '2 minutes'
        WHERE state IN ('RECEIVED', 'IMPORTING')""",
 )

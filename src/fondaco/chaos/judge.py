@@ -1,113 +1,38 @@
 """After the storm: is anything lost, doubled, or other than somebody was told?"""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from fondaco import checks
+from fondaco.chaos.books import judge_money
 from fondaco.chaos.records import read_all
+from fondaco.chaos.verdict import Row, Verdict
 from fondaco.core.db import SYSTEM, Database
 from fondaco.inventory import unit_binding
-from fondaco.ledger import platform
-from fondaco.ledger.actions import balance
 from fondaco.settings import Settings
 from fondaco.vault import Vault
 
-Row = dict[str, Any]
+SEEN = ("CONSUMED", "INVALID")
 PAID = ("SUCCEEDED", "PARTIALLY_REFUNDED", "REFUNDED", "DISPUTED", "CHARGED_BACK")
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What is wrong, in words, and how much was looked at."""
-
-    faults: list[str] = field(default_factory=list[str])
-    seen: dict[str, int] = field(default_factory=dict[str, int])
-
-    def expect(self, fine: bool, words: str) -> None:
-        if not fine:
-            self.faults.append(words)
 
 
 async def judge(db: Database, settings: Settings, truth: list[Row], records: Path, keys: set[str]) -> Verdict:
     """Everything checked: the product's own invariants, the provider's truth, every client's record."""
     verdict = Verdict()
     verdict.faults += [str(fault) for fault in await checks.verify_all(db, settings)]
-    await _money(db, verdict, truth)
+    await judge_money(db, verdict, truth)
     lines = list(read_all(records))
     keys |= {key for line in lines if line["what"] == "hands_in" for key in line["keys"]}
     await _orders(db, verdict, lines)
     await _payments(db, verdict, lines)
     await _codes(db, Vault(settings), verdict, lines, keys)
     await _batches(db, verdict, lines)
+    await _moved(db, verdict, lines)
     await _jobs(db, verdict)
     return verdict
-
-
-async def _money(db: Database, verdict: Verdict, truth: list[Row]) -> None:
-    """The provider's own record against the ledger, to the cent, in both directions."""
-    facts: dict[str, list[Row]] = defaultdict(list)
-    for line in truth:
-        facts[line["fact"]].append(line)
-    charges = {f"topup:{f['payment_intent']}": f["amount"] for f in facts["charge.succeeded"]}
-    refunds = {
-        f"rfok:{f['refund']}": f["amount"]
-        for f in (*facts["refund.created"], *facts["refund.succeeded"])
-        if f["status"] == "succeeded"
-    }
-    fees = {f"fee:{f['balance_transaction']}": f["fee"] for f in facts["balance_transaction"] if f["fee"]}
-    for kind, theirs in (("top_up", charges), ("refund_done", refunds), ("provider_fee", fees)):
-        ours = await _journals(db, kind)
-        verdict.seen[f"{kind} compared"] = len(theirs)
-        for key in sorted(theirs.keys() | ours.keys()):
-            verdict.expect(
-                theirs.get(key) == ours.get(key),
-                f"{key}: the provider says {theirs.get(key)}, the ledger {ours.get(key)}",
-            )
-    asked = Counter(f["metadata"].get("refund_id") for f in facts["refund.created"])
-    verdict.faults += [f"refund {i} was made {n} times at the provider" for i, n in asked.items() if n > 1]
-    async with db.transaction(SYSTEM) as conn:
-        ours_now = await balance(conn, platform("psp_clearing", "EUR"))
-    theirs_now = sum(f["net"] for f in facts["balance_transaction"])
-    verdict.expect(ours_now == theirs_now, f"the provider holds {theirs_now}, our books say {ours_now}")
-    await _wallets(db, verdict, facts["charge.succeeded"])
-
-
-async def _journals(db: Database, kind: str) -> dict[str, int]:
-    rows = await db.fetch(
-        SYSTEM,
-        """SELECT j.idem, sum(e.amount)::bigint AS amount FROM ledger.journal j
-           JOIN ledger.entry e ON e.journal_id = j.id AND e.amount > 0
-           WHERE j.kind = $1 GROUP BY j.idem""",
-        kind,
-    )
-    return {row["idem"]: row["amount"] for row in rows}
-
-
-async def _wallets(db: Database, verdict: Verdict, charges: Iterable[Row]) -> None:
-    """Each wallet holds what was paid in, less what was sent back and what was bought."""
-    paid_in: Counter[str] = Counter()
-    for charge in charges:
-        paid_in[charge["metadata"]["user_id"]] += charge["amount"]
-    rows = await db.fetch(
-        SYSTEM,
-        """SELECT u.id::text AS id, coalesce((SELECT sum(b.amount) FROM ledger.account_balance b
-               WHERE b.kind = 'wallet' AND b.owner = 'user:' || u.id), 0)::bigint AS holds,
-             coalesce((SELECT sum(o.total) FROM orders.orders o WHERE o.buyer_id = u.id
-               AND o.state IN ('DELIVERED', 'COMPLETED')), 0)::bigint AS bought,
-             coalesce((SELECT sum(r.amount) FROM wallets.refund r WHERE r.user_id = u.id
-               AND r.state NOT IN ('FAILED', 'CANCELED')), 0)::bigint AS back
-           FROM identity.users u""",
-    )
-    verdict.seen["wallets reckoned"] = len(rows)
-    for row in rows:
-        should = paid_in[row["id"]] - row["bought"] - row["back"]
-        verdict.expect(
-            row["holds"] == should, f"the wallet of user {row['id']} holds {row['holds']}, it should {should}"
-        )
 
 
 async def _orders(db: Database, verdict: Verdict, lines: list[Row]) -> None:
@@ -182,7 +107,7 @@ async def _codes(db: Database, vault: Vault, verdict: Verdict, lines: list[Row],
                JOIN inventory.stock_unit u ON u.id = e.unit_id WHERE e.id = $1""",
             UUID(entitlement),
         )
-        if row is None or row["buyer"] != buyer or row["state"] != "CONSUMED" or secret not in keys:
+        if row is None or row["buyer"] != buyer or row["state"] not in SEEN or secret not in keys:
             verdict.faults.append(f"the code seen for {entitlement} is not delivered to who saw it")
             continue
         async with db.transaction(SYSTEM) as conn:
@@ -212,6 +137,35 @@ async def _batches(db: Database, verdict: Verdict, lines: list[Row]) -> None:
     for line in lines:
         if line["what"] == "batch" and line["state"] == "CLOSED":
             verdict.expect(line["imported"] == len(line["keys"]), f"batch {line['id']} lost keys")
+
+
+async def _moved(db: Database, verdict: Verdict, lines: list[Row]) -> None:
+    """Each refund by a store and each withdrawal that was told of is there with its amount; no other is."""
+    for what, ending, sql in (
+        (
+            "refunds by stores",
+            "/refund",
+            """SELECT r.id::text AS id, r.amount FROM refunds.refund r
+               JOIN identity.membership m ON r.actor = 'user:' || m.user_id""",
+        ),
+        (
+            "withdrawals",
+            "/api/v1/seller/payouts",
+            "SELECT id::text AS id, amount FROM payouts.payout WHERE kind = 'withdrawal'",
+        ),
+    ):
+        told = {
+            line["id"]: line["amount"]
+            for line in lines
+            if line["what"] == "told" and line["path"].endswith(ending) and line["status"] in (200, 201)
+        }
+        made = {row["id"]: row["amount"] for row in await db.fetch(SYSTEM, sql)}
+        verdict.seen[f"{what} told of"] = len(told)
+        verdict.faults += [
+            f"{what}: {i} is {made.get(i)}, its store was told {told.get(i)}"
+            for i in sorted(told.keys() | made.keys())
+            if told.get(i) != made.get(i)
+        ]
 
 
 async def _jobs(db: Database, verdict: Verdict) -> None:

@@ -1,46 +1,28 @@
 """The load: buyers, sellers and support doing what they do, and writing down what they were told."""
 
 import asyncio
-import random
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-import asyncpg
 import httpx
 
 from fondaco import wallets
-from fondaco.chaos.client import Client, Counts, Told
-from fondaco.chaos.market import Good, Market, Person, new_keys
+from fondaco.chaos.aftermath import Aftermath
+from fondaco.chaos.caller import DATABASE_AWAY, Caller, Scene, note
+from fondaco.chaos.client import Client, Told
+from fondaco.chaos.market import Good, Person, new_keys
 from fondaco.chaos.records import Records
-from fondaco.core.db import LOST, SYSTEM, Database
-from fondaco.core.problem import Problem
+from fondaco.core.db import SYSTEM
 
-CLIENTS = 6
+CLIENTS, DESKS = 6, 3
 THINK_S = (0.02, 0.25)
 BATCH = 25
 SESSION = re.compile(r"cs_[A-Za-z0-9_]+")
-DATABASE_AWAY = (asyncpg.PostgresError, Problem, TimeoutError, *LOST)
 
 
-@dataclass(slots=True)
-class Load:
-    """All clients of a run. `db` is the harness's own pool, for what support does."""
-
-    market: Market
-    db: Database
-    base_url: str
-    sandbox_url: str
-    folder: Path
-    seed: int
-    counts: Counts = field(default_factory=Counts)
-    ending: asyncio.Event = field(default_factory=asyncio.Event)
-    open_calls: list[tuple[Person, str, str, dict[str, object]]] = field(
-        default_factory=list[tuple[Person, str, str, dict[str, object]]]
-    )
+class Load(Scene):
+    """All clients of a run."""
 
     async def run(self) -> None:
         """Until `ending` is set and every client has finished what it had begun."""
@@ -50,6 +32,8 @@ class Load:
             async with asyncio.TaskGroup() as group:
                 for number in range(CLIENTS):
                     group.create_task(Walk(self, http, number).run())
+                for number in range(CLIENTS, CLIENTS + DESKS):
+                    group.create_task(Aftermath(self, http, number).run())
 
     async def resolve(self) -> list[str]:
         """Ask once more what was never answered, now that all is well; what still has no answer, in words.
@@ -60,7 +44,7 @@ class Load:
             async def settle(person: Person, path: str, key: str, content: dict[str, object]) -> str | None:
                 client = Client(http, person.token, self.counts)
                 told = await client.ask("POST", path, key=key, patience=150, json=content)
-                _note(records, person, path, key, told)
+                note(records, person, path, key, told)
                 return None if told.known else f"POST {path} with key {key} has no definite answer"
 
             found = await asyncio.gather(*(settle(*call) for call in self.open_calls))
@@ -68,18 +52,13 @@ class Load:
         return [words for words in found if words]
 
 
-class Walk:
+class Walk(Caller):
     """One client: a person at a time, an act at a time."""
 
-    def __init__(self, load: Load, http: httpx.AsyncClient, number: int) -> None:
-        self.load = load
-        self.http = http
-        self.dice = random.Random(load.seed * 1000 + number)  # noqa: S311 - the same walk for the same seed
-        self.mark = f"{load.seed}-{number}"
-        self.records = Records(load.folder / f"client-{number}.jsonl")
-        self.steps = 0
+    def __init__(self, scene: Scene, http: httpx.AsyncClient, number: int) -> None:
+        super().__init__(scene, http, "client", number)
         self.mine: list[tuple[Person, str]] = []  # entitlements this client was told of
-        buyers = load.market.buyers
+        buyers = scene.market.buyers
         self.people = [buyers[i] for i in range(number, len(buyers), CLIENTS)]
 
     async def run(self) -> None:
@@ -88,45 +67,32 @@ class Walk:
             self.hand_in_keys,
         ]  # fmt: skip
         weights = (45, 22, 8, 10, 9, 3, 3)
-        while not self.load.ending.is_set():
+        while not self.scene.ending.is_set():
             self.steps += 1
             act = self.dice.choices(acts, weights)[0]
             await act()
             await asyncio.sleep(self.dice.uniform(*THINK_S))
         self.records.close()
 
-    def _client(self, person: Person) -> Client:
-        return Client(self.http, person.token, self.load.counts)
-
     def _person(self) -> Person:
         return self.dice.choice(self.people)
 
     def _good(self) -> Good:
-        return self.dice.choice(self.load.market.goods)
-
-    async def _post(self, person: Person, path: str, content: dict[str, object]) -> Told:
-        """A POST with a key of its own, written down before and after."""
-        key = f"chaos-{self.mark}-{self.steps}"
-        self.records.note("asks", buyer=person.viewer.user_id, path=path, key=key, content=content)
-        told = await self._client(person).ask("POST", path, key=key, json=content)
-        _note(self.records, person, path, key, told)
-        if not told.known:
-            self.load.open_calls.append((person, path, key, content))
-        return told
+        return self.dice.choice(self.scene.market.goods)
 
     async def browse(self) -> None:
         """What most people do most of the time."""
         good, person = self._good(), self._person()
         path = self.dice.choice(("/api/v1/listings?limit=24", f"/api/v1/listings/{good.id}", "/page"))
         if path == "/page":
-            await self._client(person).page(self.dice.choice(("/", "/wallet", "/orders", "/library")))
+            await self.client(person).page(self.dice.choice(("/", "/wallet", "/orders", "/library")))
             return
-        await self._client(person).ask("GET", path, again=False)
+        await self.client(person).ask("GET", path, again=False)
 
     async def buy_from_wallet(self) -> None:
         person, good = self._person(), self._good()
         line = {"listing_id": str(good.id), "quantity": self.dice.choice((1, 1, 2)), "price": good.price}
-        told = await self._post(person, "/api/v1/orders", {"pay_with": "wallet", "lines": [line]})
+        told = await self.post(person, "/api/v1/orders", {"pay_with": "wallet", "lines": [line]})
         if told.done:
             self._remember(person, told)
 
@@ -137,31 +103,31 @@ class Walk:
 
     async def top_up(self) -> None:
         person, amount = self._person(), self.dice.randrange(500, 9000)
-        told = await self._post(person, "/api/v1/wallet/top-ups", {"amount": amount})
+        told = await self.post(person, "/api/v1/wallet/top-ups", {"amount": amount})
         if told.done and told.body["checkout_url"]:
             await self._pay(person, told.body["checkout_url"])
             if self.dice.random() < 0.5:
-                await self._client(person).page(f"/wallet/top-ups/{told.body['id']}?paid=1")
+                await self.client(person).page(f"/wallet/top-ups/{told.body['id']}?paid=1")
 
     async def buy_by_card(self) -> None:
         person, good = self._person(), self._good()
         line = {"listing_id": str(good.id), "quantity": 1, "price": good.price}
-        told = await self._post(person, "/api/v1/orders", {"pay_with": "card", "lines": [line]})
+        told = await self.post(person, "/api/v1/orders", {"pay_with": "card", "lines": [line]})
         if not told.done:
             return
         group, url, ending = told.body["order"]["id"], told.body["checkout_url"], self.dice.random()
         if url is None:
-            paying = await self._client(person).ask("POST", f"/api/v1/orders/{group}/pay", patience=10)
+            paying = await self.client(person).ask("POST", f"/api/v1/orders/{group}/pay", patience=10)
             url = paying.body["checkout_url"] if paying.done else None
         if url is None:
             return
         if ending < 0.15:  # gives up, and pays all the same in that moment
-            cancel = self._client(person).ask("POST", f"/api/v1/orders/{group}/cancel", patience=10)
+            cancel = self.client(person).ask("POST", f"/api/v1/orders/{group}/cancel", patience=10)
             await asyncio.gather(cancel, self._pay(person, url))
         elif ending < 0.9:
             await self._pay(person, url)
             if self.dice.random() < 0.5:
-                await self._client(person).page(f"/orders/g/{group}?paid=1")
+                await self.client(person).page(f"/orders/g/{group}?paid=1")
             self.mine += [(person, f"group:{group}")]
 
     async def _pay(self, person: Person, url: str) -> None:
@@ -170,14 +136,12 @@ class Walk:
         if found is None:
             return
         card = "4000000000000002" if self.dice.random() < 0.1 else "4242424242424242"
-        async with httpx.AsyncClient(base_url=self.load.sandbox_url, timeout=30) as sandbox:
-            answer = await sandbox.post(f"/sandbox/pay/{found[0]}", json={"card": card})
-        body = answer.json()
+        status, body = await self.sandbox(f"pay/{found[0]}", card=card)
         self.records.note(
             "pays",
             buyer=person.viewer.user_id,
             session=found[0],
-            status=answer.status_code,
+            status=status,
             paid=body.get("payment_status") == "paid",
         )
 
@@ -188,11 +152,11 @@ class Walk:
         person, what = self.dice.choice(self.mine[-60:])
         if what.startswith("group:"):
             self.mine.remove((person, what))
-            told = await self._client(person).ask("GET", f"/api/v1/orders/{what[6:]}", patience=10)
+            told = await self.client(person).ask("GET", f"/api/v1/orders/{what[6:]}", patience=10)
             if told.done:
                 self._remember(person, Told(200, {"order": told.body}))
             return
-        told = await self._client(person).ask("POST", f"/api/v1/library/{what}/reveal", patience=15)
+        told = await self.client(person).ask("POST", f"/api/v1/library/{what}/reveal", patience=15)
         if told.done:
             self.records.note(
                 "code", buyer=person.viewer.user_id, entitlement=what, secret=told.body["secret"]
@@ -202,7 +166,7 @@ class Walk:
         """Support sends part of a top-up back to its card."""
         person = self._person()
         try:
-            async with self.load.db.transaction(SYSTEM) as conn:
+            async with self.scene.db.transaction(SYSTEM) as conn:
                 funding: UUID | None = await conn.fetchval(
                     """SELECT id FROM wallets.funding WHERE user_id = $1 AND purpose = 'top_up'
                          AND state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED')
@@ -213,7 +177,7 @@ class Walk:
                     amount = self.dice.randrange(100, 400)
                     await wallets.request_refund(conn, funding, amount, reason="chaos", actor="system")
         except DATABASE_AWAY:
-            self.load.counts.lost += 1
+            self.scene.counts.lost += 1
 
     async def hand_in_keys(self) -> None:
         """A seller brings stock and waits for the report."""
@@ -221,34 +185,15 @@ class Walk:
         keys = new_keys(f"K{self.mark}-{self.steps}".upper(), BATCH)
         path = f"/api/v1/seller/listings/{good.id}/stock"
         self.records.note("hands_in", listing=good.id, keys=keys)
-        told = await self._post(good.owner, path, {"keys": keys})
+        told = await self.post(good.owner, path, {"keys": keys})
         if not told.done:
             return
         batch = told.body["id"]
         for _ in range(20):
-            told = await self._client(good.owner).ask("GET", f"/api/v1/seller/batches/{batch}", patience=5)
+            told = await self.client(good.owner).ask("GET", f"/api/v1/seller/batches/{batch}", patience=5)
             if told.done and told.body["state"] in ("CLOSED", "FAILED"):
                 self.records.note(
                     "batch", id=batch, state=told.body["state"], imported=told.body["imported"], keys=keys
                 )
                 return
             await asyncio.sleep(0.3)
-
-
-def _note(records: Records, person: Person, path: str, key: str, told: Told) -> None:
-    """What the call came to. Of an order: its group, its total, and what was delivered."""
-    more: dict[str, object] = {}
-    if told.done and path == "/api/v1/orders":
-        order = told.body["order"]
-        more = {"group": order["id"], "total": order["total"], "delivered": _delivered(order)}
-    elif told.done:
-        more = {"id": told.body["id"]}
-    elif told.body:
-        more = {"code": told.body["code"]}
-    records.note(
-        "told", buyer=person.viewer.user_id, path=path, key=key, status=told.status, tries=told.tries, **more
-    )
-
-
-def _delivered(order: Any) -> list[str]:
-    return [e for one in order["orders"] for line in one["lines"] for e in line["entitlements"]]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import httpx
 
-from fondaco import catalog, inbox, inventory, sellers, wallets
+from fondaco import catalog, inbox, inventory, payouts, sellers, wallets
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.viewer import Viewer
 from fondaco.core.web import Parts
@@ -15,7 +15,7 @@ from fondaco.integrations.stripe import StripeGateway
 from fondaco.settings import Settings
 from fondaco.vault import Vault
 
-BUYERS, SELLERS, LISTINGS, KEYS = 24, 2, 6, 60
+BUYERS, SELLERS, LISTINGS, KEYS = 24, 3, 6, 60
 FIRST_TOP_UP = 40_000
 _HERE = Viewer(ip="127.0.0.1", user_agent="chaos")
 
@@ -43,6 +43,9 @@ class Market:
 
     buyers: list[Person]
     goods: list[Good]
+    sellers: list[Person]
+    staff: list[Viewer]
+    """Support and finance."""
     keys: dict[str, UUID]
     """Every key handed in, with its listing."""
 
@@ -50,11 +53,13 @@ class Market:
 async def build(parts: Parts) -> Market:
     """People, stores, listings with stock, money in every wallet."""
     db, vault = parts.get(Database), parts.get(Vault)
-    market = Market([], [], {})
+    market = Market([], [], [], [await _staff(db, role) for role in ("support", "finance")], {})
     for number in range(SELLERS):
         person = await _person(db, f"seller{number}@example.test")
         await sellers.open_store(db, person.viewer, name=f"Store {number}", country="DE", about="")
         person = await _signed_in(db, person.viewer.user())
+        market.sellers.append(person)
+        await _connect(parts, person.viewer)
         for n in range(LISTINGS // SELLERS):
             market.goods.append(await _good(db, person, number * 100 + n))
     for good in market.goods:
@@ -68,6 +73,7 @@ async def build(parts: Parts) -> Market:
         market.buyers.append(await _person(db, f"buyer{number}@example.test"))
     for buyer in market.buyers:
         await _top_up(parts, buyer.viewer)
+    await _tell_sandbox(parts, "available", {})  # the first payments can be sent on
     return market
 
 
@@ -88,6 +94,29 @@ async def _person(db: Database, email: str) -> Person:
         )
     assert user_id, "the marketplace was not empty"
     return await _signed_in(db, user_id)
+
+
+async def _staff(db: Database, role: str) -> Viewer:
+    person = await _person(db, f"{role}@example.test")
+    user_id = person.viewer.user()
+    await db.execute(SYSTEM, "UPDATE identity.users SET staff_role = $2 WHERE id = $1", user_id, role)
+    return Viewer(user_id=user_id, name=role, verified=True, staff_role=role, mfa=True, mfa_enrolled=True)
+
+
+async def _connect(parts: Parts, seller: Viewer) -> None:
+    """The store's account at the provider, with everything there that it wants to know."""
+    db, gateway, settings = parts.get(Database), parts.get(StripeGateway), parts.get(Settings)
+    await payouts.connect(db, gateway, settings, seller)
+    account = (await payouts.my_account(db, seller)).provider_id
+    assert account
+    await _tell_sandbox(parts, f"accounts/{account}", {"choice": "verified"})
+    await payouts.refresh(db, gateway, account)
+
+
+async def _tell_sandbox(parts: Parts, path: str, content: dict[str, str]) -> None:
+    async with httpx.AsyncClient(timeout=20) as client:
+        address = f"{parts.get(Settings).stripe_api_base}/sandbox/{path}"
+        (await client.post(address, json=content)).raise_for_status()
 
 
 async def _signed_in(db: Database, user_id: UUID) -> Person:
@@ -120,7 +149,5 @@ async def _good(db: Database, owner: Person, number: int) -> Good:
 async def _top_up(parts: Parts, buyer: Viewer) -> None:
     db, gateway, settings = parts.get(Database), parts.get(StripeGateway), parts.get(Settings)
     funding = await wallets.start_top_up(db, gateway, settings, buyer, FIRST_TOP_UP)
-    async with httpx.AsyncClient(timeout=20) as client:
-        address = f"{settings.stripe_api_base}/sandbox/pay/{funding.session_id}"
-        (await client.post(address, json={})).raise_for_status()
+    await _tell_sandbox(parts, f"pay/{funding.session_id}", {})
     await inbox.check_funding(db, gateway, funding.id)

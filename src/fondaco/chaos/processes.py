@@ -27,6 +27,13 @@ def title_of(pid: int) -> str:
     return ""
 
 
+def waited(pid: int) -> float:
+    """Seconds in which its first thread could have run and had to wait for a core; 0 when it is gone."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    return 0.0
+
+
 def kill(*pids: int) -> int:
     """SIGKILL to each; how many were there to be killed."""
     done = 0

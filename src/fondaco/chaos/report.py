@@ -33,11 +33,13 @@ COLOURS = {
 @dataclass(slots=True)
 class Outcome:
     """What came of one strike. `at`: seconds after the start; `seconds`: until everything served again,
-    None when that took too long; `killed`: processes; `hit`: whether its failpoint was reached."""
+    None when that took too long; `waited`: of them, those in which web or worker could have run and other
+    programs had the cores; `killed`: processes; `hit`: whether its failpoint was reached."""
 
     strike: Strike
     at: float
     seconds: float | None = None
+    waited: float = 0.0
     killed: int = 0
     hit: bool = False
 
@@ -47,6 +49,7 @@ class Outcome:
         served = (
             "NOT serving again in time" if self.seconds is None else f"serving after {self.seconds:.1f} s"
         )
+        served += f" ({self.waited:.1f} s of it without a core)" if self.waited >= 0.1 else ""
         reached = "; failpoint reached" if self.hit else ""
         return f"at {self.at:.1f} s: {self.killed} processes killed, {served}{reached}"
 
@@ -92,11 +95,13 @@ class Report:
         """One line."""
         hits = sum(o.hit for o in self.outcomes)
         slowest = max((o.seconds or 0 for o in self.outcomes), default=0)
+        own = max(((o.seconds or 0) - o.waited for o in self.outcomes if o.seconds), default=0)
         return (
             f"{self.kills} kills survived in {self.seconds} s ({hits} at failpoints); "
             f"effects lost or doubled: {len(self.effects) or 'none'}; too late: {len(self.late) or 'none'}; "
             f"broken: {len(self.ours) or 'none'}; "
-            f"slowest recovery {slowest:.1f} s; queue drained in {self.drained:.1f} s; "
+            f"slowest recovery {slowest:.1f} s, {own:.1f} s less waiting for a core; "
+            f"queue drained in {self.drained:.1f} s; "
             f"{self.seen.get('purchases told of', 0)} purchases, "
             f"{self.seen.get('codes seen', 0)} codes seen, {self.lost} calls cut off"
         )
@@ -129,18 +134,24 @@ def _markdown(report: Report, drawing: str) -> str:
 
 
 def _recovery(report: Report) -> str:
-    taken: dict[str, list[float]] = defaultdict(list)
+    taken: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for o in report.outcomes:
         if o.strike.kind != "provider" and o.seconds is not None:
-            taken[o.strike.kind].append(o.seconds)
+            taken[o.strike.kind].append((o.seconds, o.waited))
     lines = [
         "## Seconds until everything served again\n",
-        "| what died | times | median | slowest |",
-        "|---|---:|---:|---:|",
+        "Less waiting: without the seconds in which web or worker could have run and other programs of the "
+        "machine had the cores.\n",
+        "| what died | times | median | slowest | median, less waiting | slowest, less waiting |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for kind, words in WORDS.items():
         if found := taken.get(kind):
-            lines.append(f"| {words} | {len(found)} | {median(found):.1f} | {max(found):.1f} |")
+            whole, own = [s for s, _ in found], [s - w for s, w in found]
+            lines.append(
+                f"| {words} | {len(found)} | {median(whole):.1f} | {max(whole):.1f} "
+                f"| {median(own):.1f} | {max(own):.1f} |"
+            )
     return "\n".join(lines) + "\n"
 
 

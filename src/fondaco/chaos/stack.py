@@ -180,6 +180,22 @@ class Stack:
             log.seek(self._marks.get("worker", 0))
             return b"worker ready" in log.read(1_000_000)
 
+    def waits(self) -> dict[int, float]:
+        """Of each process of web and worker: the seconds it waited for a core so far."""
+        return {pid: processes.waited(pid) for child in (self.web, self.worker) for pid in _tree(child)}
+
+    def waited_since(self, before: dict[int, float]) -> float:
+        """The longest that web or worker had to wait for a core since `waits` said this: the processes that
+        are new since then, when there are some. Of web's one starts the other, so theirs add up."""
+        now = {
+            child.name: {p: processes.waited(p) for p in _tree(child)} for child in (self.web, self.worker)
+        }
+        new = any(pid not in before for waits in now.values() for pid in waits)
+        return max(
+            sum(took - before.get(pid, 0.0) for pid, took in waits.items() if not new or pid not in before)
+            for waits in now.values()
+        )
+
     def kill_web(self) -> int:
         """The web program with all its processes."""
         return _kill_tree(self.web)
