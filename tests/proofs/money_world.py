@@ -470,7 +470,8 @@ class World:
             assert not rows, (name, [dict(r) for r in rows])
         findings = Findings()
         await checks.running.glance(self.db, findings)
-        assert [str(f) for f in findings.faults] == []
+        seen = [str(f) for f in findings.faults]
+        assert not seen, seen
 
     async def true_at_the_end(self) -> None:
         """Once every event is told and all work is done."""
@@ -487,7 +488,7 @@ class World:
                     self._control(f"/sandbox/refunds/{pending}", status="succeeded")
         await self.true_now()
         found = [str(f) for f in await checks.verify_all(self.db, self.till.settings)]
-        assert found == []
+        assert not found, found
         page = self.till.gateway.client.v1.balance_transactions
         movements = page.list_async({"limit": 100})
         there = [(t.type, t.net) async for t in (await movements).auto_paging_iter()]
