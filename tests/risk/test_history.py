@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fondaco import checks, risk
 from fondaco.core.db import SYSTEM, Connection, Database
 from fondaco.risk import Tier, deriving
-from fondaco.risk.actions import facts_of
+from fondaco.risk.actions import day_of, facts_of
 from fondaco.risk.jobs import read_events
 from fondaco.risk.rules import CURRENT, ORDER, Fact, Rules, decide
 from fondaco.settings import Settings
@@ -139,4 +139,4 @@ def test_no_event_of_a_standing_is_read_as_a_fact() -> None:
 
 def test_days_are_whole_and_of_one_clock() -> None:
     late = datetime(2030, 1, 1, 23, 59, tzinfo=UTC) + timedelta(minutes=2)
-    assert risk.actions.day_of(late) == date(2030, 1, 2)
+    assert day_of(late) == date(2030, 1, 2)

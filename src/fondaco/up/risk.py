@@ -13,6 +13,7 @@ async def explain(who: str) -> int:
     every replay says the same, 1 when one does not, or nothing is known by that name."""
     from fondaco import risk
     from fondaco.core.db import Database
+    from fondaco.risk.words import forbids
     from fondaco.settings import load
 
     out = Console()
@@ -34,7 +35,7 @@ async def explain(who: str) -> int:
         await db.close()
     points = found.standing.score // 1000
     out.print(f"{party}: {found.standing.tier}, {points} points by {found.standing.rules}", markup=False)
-    for words in found.forbids:
+    for words in forbids(party.partition(":")[0], risk.Tier(found.standing.tier), to_staff=True):
         out.print(f"  {words}", markup=False)
     facts = Table("Fact", "When", "Points", title="What counts today")
     for one in found.counted:
