@@ -19,5 +19,6 @@ async def test_it_tells_and_replays(
     for who in (buyer.email, f"user:{buyer.user()}", str(decision)):
         assert await explain(who) == 0
         told = capsys.readouterr().out
-        assert "AT_RISK, 40 points by buyer-1" in told and "This buyer can buy 5 items" in told and "Replayed: the same." in told
+        assert "AT_RISK, 40 points by buyer-1" in told and "Replayed: the same." in told
+        assert "This buyer can buy 5 items in 24 hours" in told
     assert await explain("nobody@example.test") == 1
