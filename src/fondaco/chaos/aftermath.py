@@ -18,9 +18,15 @@ THINK_S = (0.05, 0.4)
 DIFFICULT = 6
 """Every so-many-th buyer is one whose bank disputes payments."""
 OUTCOMES = ("SELLER", "SELLER", "SELLER", "SPLIT", "SPLIT", "BUYER")
-_LINE = """SELECT l.id, l.order_id, l.buyer_id, l.seller_id, l.total, l.refunded FROM orders.order_line l
-  JOIN orders.orders o ON o.id = l.order_id WHERE l.delivery_state = 'DELIVERED' AND l.refunded < l.total
-    AND {} ORDER BY o.created_at DESC LIMIT 40"""
+_LINES = """SELECT l.id, l.order_id, l.buyer_id, l.seller_id, l.total, l.refunded,
+    l.escrow_state = 'HELD' AS held,
+    EXISTS (SELECT 1 FROM delivery.entitlement e WHERE e.line_id = l.id
+      AND e.revealed_at IS NULL AND e.revoked_at IS NULL) AS unseen,
+    NOT EXISTS (SELECT 1 FROM cases.case c WHERE c.order_id = o.id) AS uncontested,
+    EXISTS (SELECT 1 FROM wallets.funding f WHERE f.group_id = o.group_id
+      AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED')) AS by_card
+  FROM orders.order_line l JOIN orders.orders o ON o.id = l.order_id
+  WHERE l.delivery_state = 'DELIVERED' AND l.refunded < l.total ORDER BY o.created_at DESC LIMIT 80"""
 _DAY = (
     "LOCK TABLE payouts.run IN EXCLUSIVE MODE",
     "UPDATE payouts.payout SET batch_date = batch_date - $1::int WHERE kind = 'daily'",
@@ -63,25 +69,28 @@ class Aftermath(Caller):
         rows = await self.scene.db.fetch(SYSTEM, sql, *with_)
         return self.dice.choice(rows) if rows else None
 
+    async def _line(self, *marks: str) -> Record | None:
+        """One of the newest lines that have money in them and all these marks."""
+        rows = await self.scene.db.fetch(SYSTEM, _LINES)
+        found = [row for row in rows if all(row[mark] for mark in marks)]
+        return self.dice.choice(found) if found else None
+
     # ---- buyers
     async def confirm(self) -> None:
         """The buyer has what they paid for: the money is released."""
-        one = await self._one(_LINE.format("l.escrow_state = 'HELD'"))
+        one = await self._line("held")
         if one and (person := self.people.get(one["buyer_id"])):
             await self.post(person, f"/api/v1/orders/{one['order_id']}/confirm", {})
 
     async def give_back(self) -> None:
         """The buyer gives back what was not looked at; a look may be on its way."""
-        unseen = """EXISTS (SELECT 1 FROM delivery.entitlement e WHERE e.line_id = l.id
-          AND e.revealed_at IS NULL AND e.revoked_at IS NULL)"""
-        one = await self._one(_LINE.format(f"l.escrow_state = 'HELD' AND {unseen}"))
+        one = await self._line("held", "unseen")
         if one and (person := self.people.get(one["buyer_id"])):
             await self.post(person, f"/api/v1/order-lines/{one['id']}/return", {})
 
     async def complain(self) -> None:
         """A case is opened: the money is frozen."""
-        free = "NOT EXISTS (SELECT 1 FROM cases.case c WHERE c.order_id = o.id)"
-        one = await self._one(_LINE.format(free))
+        one = await self._line("uncontested")
         if one and (person := self.people.get(one["buyer_id"])):
             content: dict[str, object] = {"reason": "OTHER", "text": "It is not what I thought."}
             await self.post(person, "/api/v1/cases", {"order_id": str(one["order_id"]), **content})
@@ -102,7 +111,7 @@ class Aftermath(Caller):
     # ---- stores
     async def refund_by_store(self) -> None:
         """A store gives a part of a sale back, before or after release and payout."""
-        one = await self._one(_LINE.format("true"))
+        one = await self._line()
         if one and (store := self.stores.get(one["seller_id"])):
             amount = self.dice.randrange(1, one["total"] - one["refunded"] + 1)
             content: dict[str, object] = {"reason": "goodwill", "why": "For you", "amount": amount}
@@ -134,9 +143,7 @@ class Aftermath(Caller):
 
     async def refund_to_card(self) -> None:
         """Finance gives a part of a line back to the card that paid it."""
-        paid = """EXISTS (SELECT 1 FROM wallets.funding f WHERE f.group_id = o.group_id
-          AND f.state IN ('SUCCEEDED', 'PARTIALLY_REFUNDED'))"""
-        one = await self._one(_LINE.format(paid))
+        one = await self._line("by_card")
         if one:
             amount = self.dice.randrange(1, one["total"] - one["refunded"] + 1)
             how: dict[str, Any] = {"to": "source", "reason": "goodwill", "why": "It was right", "keep": True}
