@@ -47,15 +47,18 @@ ALL = "adds up every entry there is, as a proof does"
 HELD = "adds up the lines under buyer protection now; what is released leaves it"
 PERIOD = "adds up the days it shows"
 DISPUTED = "adds up the chargebacks of one buyer, or of the months it shows"
+TIED = "looks for the newest of one party's cards and browsers"
 GROWS = {
     "/api/v1/console/chargeback-outcomes": DISPUTED,
     "/api/v1/console/chargebacks": DISPUTED,
     "/api/v1/console/ledger/accounts/{account_id:int}/entries": "puts one account's entries in order",
+    "/api/v1/console/risk/parties/{side:str}/{party_id:uuid}": TIED,
     "/api/v1/seller/batches": "counts the units of the batches it shows",
     "/api/v1/seller/money": HELD,
     "/api/v1/wallet/block": DISPUTED,
     "/console/chargebacks": DISPUTED,
     "/console/payouts": "adds up the payouts that wait, and the days it shows",
+    "/console/risk/{side:str}/{party_id:uuid}": TIED,
     "/console/sellers/{seller_id:uuid}/balance": HELD,
     "/seller/balance/why": HELD,
     "/seller/payouts/withdraw": HELD,

@@ -43,7 +43,7 @@ async def _page(
     errors, alert = form_faults(problem) if problem else (dict[str, str](), "")
     return await desk(
         request,
-        "funding.html",
+        "store_funding.html",
         status=form_status(problem) if problem else 200,
         here=STORES,
         crumbs=[Crumb("Stores", STORES), Crumb(names[store].words), Crumb("How it is paid")],

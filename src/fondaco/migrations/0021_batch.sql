@@ -1,1 +1,0 @@
--- Payouts in batches.
