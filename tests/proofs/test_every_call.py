@@ -334,7 +334,7 @@ CALLS: dict[tuple[str, str], Proof] = {
         evidence_begin,
         lambda scene, gateway: chargebacks.send_evidence(scene.till.db, gateway, scene.thing),
         evidence_again,
-        (("chargebacks.evidence", "called_at"),),
+        (("chargebacks.evidence", "called_at confirmed_at"),),
         evidence_there,
         evidence_over,
         once,

@@ -1,7 +1,10 @@
 """A marketplace that ran on the first version is migrated in the midst of things and goes on."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 from alembic import command
@@ -10,13 +13,16 @@ from sqlalchemy.pool import NullPool
 
 from fondaco import checks
 from fondaco.core import migrate as migrations
-from fondaco.core.db import SYSTEM, Database
+from fondaco.core.db import SYSTEM, Connection, Database
+from fondaco.core.viewer import Viewer
 from fondaco.embedded import Endpoints
+from fondaco.integrations.stripe import CheckoutLine
 from fondaco.orders.actions import give_up
 from fondaco.orders.as_bought import as_bought
 from fondaco.orders.combiner import Combiner
 from fondaco.orders.model import Wish
 from fondaco.vault import Vault
+from fondaco.wallets import fundings
 from tests.conftest import make_settings
 from tests.support.goods import make_article
 from tests.support.money import give_money, make_buyer
@@ -60,8 +66,38 @@ async def old(databases: Databases) -> AsyncIterator[tuple[Endpoints, Database]]
         databases.cluster.drop_database(name)
 
 
-async def test_what_was_begun_on_the_first_version_ends_on_this(old: tuple[Endpoints, Database]) -> None:
+async def written_then(
+    conn: Connection,
+    viewer: Viewer,
+    funding_id: UUID,
+    *,
+    amount: int,
+    currency: str,
+    expires_at: datetime,
+    lines: Sequence[CheckoutLine],
+    group_id: UUID | None = None,
+    route: None = None,
+) -> None:
+    """A payment's row as the first version wrote it: no payment went to a seller's own account."""
+    await conn.execute(
+        """INSERT INTO wallets.funding
+             (id, user_id, purpose, group_id, amount, currency, lines, state, expires_at)
+           VALUES ($1, $2, 'order', $3, $4, $5, $6, 'CREATED', $7)""",
+        funding_id,
+        viewer.user(),
+        group_id,
+        amount,
+        currency,
+        msgspec.to_builtins(lines),
+        expires_at,
+    )
+
+
+async def test_what_was_begun_on_the_first_version_ends_on_this(
+    old: tuple[Endpoints, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
     endpoints, db = old
+    monkeypatch.setattr(fundings, "_insert", written_then)
     settings = make_settings(endpoints)
     shop = await make_shop(db, price=1000, stock=20)
     other = await make_listing(db, shop.seller_id, price=500, stock=1)
@@ -78,6 +114,7 @@ async def test_what_was_begun_on_the_first_version_ends_on_this(old: tuple[Endpo
     await close_payment(db, cancelled)
     assert await stock_of(db, shop.listing_id) == {"AVAILABLE": 14, "RESERVED": 4, "SOLD": 2}
 
+    monkeypatch.undo()
     assert migrations.migrate(endpoints.owner_dsn)[0] == "0002"
     # Connections of before are open still, with their prepared statements.
     again = await combiner.buy(purchase(buyer, shop.wish(2), Wish(other, 1, 500), idem="first"))
