@@ -20,14 +20,19 @@ def forbids(side: str, tier: Tier, *, to_staff: bool = False) -> list[str]:
     """What holds in this tier, a sentence each, said to whom it is about or, `to_staff`, about them; nothing
     when nothing is forbidden."""
     held = limits(side, tier)
-    return _of_store(held, to_staff) if side == "seller" else _of_buyer(held, to_staff)
+    return _of_store(held, tier, to_staff) if side == "seller" else _of_buyer(held, to_staff)
 
 
-def _of_store(held: Limits, to_staff: bool) -> list[str]:
+def _of_store(held: Limits, tier: Tier, to_staff: bool) -> list[str]:
     your, theirs = ("This store's", "its own") if to_staff else ("Your", "yours")
     told: list[str] = []
     if held.hidden:
-        told.append(f"{your} listings are hidden and cannot be bought. Orders already placed go on.")
+        orders = (
+            "What is held of open orders goes back to the buyers."
+            if tier is Tier.BANNED
+            else "Orders already placed go on."
+        )
+        told.append(f"{your} listings are hidden and cannot be bought. {orders}")
     if held.maturity_days:
         told.append(f"Money of sales is payable {held.maturity_days} days after its release.")
     if held.reserve_bps:
