@@ -10,7 +10,7 @@ from fondaco import checks, credit, orders, refunds, wallets
 from fondaco.core.db import SYSTEM, Database
 from fondaco.core.problem import Invalid, NotFound
 from fondaco.core.viewer import Viewer
-from fondaco.credit import NoCreditOwed, NothingToPayWith
+from fondaco.credit import NoCreditOwed, NothingToPayWith, clock
 from fondaco.credit.clock import sweep, write_off
 from fondaco.ledger import platform, wallet_of
 from fondaco.orders.combiner import Combiner
@@ -375,3 +375,28 @@ async def test_the_desk_sees_who_owes_what_and_how_old_it_is(
     (one,) = [s for s in sums if s.currency == "EUR"]
     assert (one.owed, one.overdue, one.buyers, one.total_cap) == (300, 100, 1, TERMS.total_cap)
     assert one.ages == [200, 0, 100, 0, 0] and listing
+
+
+async def test_one_that_cannot_be_moved_or_given_up_holds_up_no_other(
+    db: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "BATCH", 1)
+    await allow(db)
+    shop = await make_shop(db, price=200, stock=9)
+    buyers = [await make_buyer(db) for _ in range(3)]  # in the order of their ids
+    groups = [await take(db, buyer, shop.wish()) for buyer in buyers]
+    for buyer in buyers[:2]:
+        await give_money(db, buyer.user(), 500)
+    await owner.execute(
+        "UPDATE ledger.account SET frozen = true WHERE kind = 'wallet' AND owner = $1",
+        f"user:{buyers[0].user_id}",
+    )
+    await sweep(db)
+    assert [await owed(db, buyer) for buyer in buyers] == [200, 0, 200]
+    kept = await take(db, buyers[1], shop.wish())
+    assert await owed(db, buyers[1]) == 0, "paid at once"
+    for group in (groups[0], groups[2]):
+        await age(owner, group, 50)
+    await sweep(db)
+    states = [await state_of(db, group) for group in (groups[0], kept, groups[2])]
+    assert states == ["OWED", "PAID", "WRITTEN_OFF"]

@@ -1,5 +1,6 @@
 """What the clock does about credit: money that reached a wallet pays, reminders, and what is given up."""
 
+from collections.abc import Awaitable
 from uuid import UUID
 
 import structlog
@@ -40,24 +41,34 @@ async def sweep(db: Database) -> int:
 
 async def _settle_all(db: Database) -> int:
     """Money that came into a wallet by other ways than a top-up or a refund of a line."""
-    rows = await db.fetch(
-        SYSTEM,
-        """SELECT b.user_id, b.currency::text FROM credit.buyer b
-           JOIN ledger.account a ON a.kind = 'wallet' AND a.owner = 'user:' || b.user_id
-             AND a.currency = b.currency
-           JOIN ledger.balance s ON s.account_id = a.id AND s.amount > 0
-           WHERE b.owed > 0
-             AND NOT EXISTS (SELECT 1 FROM wallets.standing w WHERE w.user_id = b.user_id AND w.state <> 'OK')
-           LIMIT $1""",
-        BATCH,
-    )
-    for row in rows:
-        await _settle_one(db, row["user_id"], row["currency"])
-    return len(rows)
+    found = """SELECT b.user_id, b.currency::text FROM credit.buyer b
+      JOIN ledger.account a ON a.kind = 'wallet' AND a.owner = 'user:' || b.user_id
+        AND a.currency = b.currency
+      JOIN ledger.balance s ON s.account_id = a.id AND s.amount > 0
+      WHERE b.owed > 0 AND (b.user_id, b.currency) > ($2, $3)
+        AND NOT EXISTS (SELECT 1 FROM wallets.standing w WHERE w.user_id = b.user_id AND w.state <> 'OK')
+      ORDER BY b.user_id, b.currency LIMIT $1"""
+    done, last = 0, (UUID(int=0), "")
+    while rows := await db.fetch(SYSTEM, found, BATCH, *last):
+        for row in rows:
+            last = (row["user_id"], row["currency"])
+            done += await _alone("credit.not_settled", row["user_id"], _settle_one(db, *last)) > 0
+    return done
 
 
-async def _settle_one(db: Database, user_id: UUID, currency: str) -> None:
-    await db.run(SYSTEM, lambda conn: settle(conn, user_id, currency))
+async def _settle_one(db: Database, user_id: UUID, currency: str) -> int:
+    return await db.run(SYSTEM, lambda conn: settle(conn, user_id, currency))
+
+
+async def _alone(event: str, about: UUID, attempt: Awaitable[int]) -> int:
+    """One that fails holds up none of those after it: it is looked at again the next time."""
+    try:
+        return await attempt
+    except Unavailable:  # nobody would fare better
+        raise
+    except Exception as error:
+        log.error(event, about=str(about), why=type(error).__name__)
+        return 0
 
 
 async def _tell(db: Database, sql: str, kind: str) -> int:
@@ -81,21 +92,16 @@ async def _tell(db: Database, sql: str, kind: str) -> int:
 
 
 async def _write_off_all(db: Database) -> int:
-    rows = await db.fetch(
-        SYSTEM,
-        """SELECT c.group_id FROM credit.credit c JOIN credit.policy p ON p.id = c.policy_id
-           WHERE c.state = 'OWED' AND c.due_at + make_interval(days => p.write_off_days) <= now()
-           ORDER BY c.due_at LIMIT $1""",
-        BATCH,
-    )
-    done = 0
-    for row in rows:
-        try:
-            done += await write_off(db, row["group_id"]) > 0
-        except Unavailable:  # nobody would fare better
-            raise
-        except Exception as error:  # one that fails holds up none of those after it
-            log.error("credit.not_written_off", group=str(row["group_id"]), why=type(error).__name__)
+    """All whose time is over, page by page: those a case keeps open hold up none of the others."""
+    found = """SELECT c.group_id FROM credit.credit c JOIN credit.policy p ON p.id = c.policy_id
+      WHERE c.state = 'OWED' AND c.due_at + make_interval(days => p.write_off_days) <= now()
+        AND c.group_id > $2
+      ORDER BY c.group_id LIMIT $1"""
+    done, last = 0, UUID(int=0)
+    while rows := await db.fetch(SYSTEM, found, BATCH, last):
+        for row in rows:
+            last = row["group_id"]
+            done += await _alone("credit.not_written_off", last, write_off(db, last)) > 0
     return done
 
 
