@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
@@ -26,7 +27,7 @@ from fondaco.ledger import (
     wallet_of,
 )
 from fondaco.notifications.jobs import read_events
-from fondaco.refunds import Change
+from fondaco.refunds import Change, banned
 from fondaco.refunds.banned import WHY, give_back_of_banned
 from fondaco.settings import Settings
 from tests.refunds.test_refund_line import no_faults, release, sold
@@ -229,4 +230,20 @@ async def test_open_orders_of_a_banned_store_go_back_once(db: Database, settings
         assert await amount_on(db, wallet_of(buyer.user(), "EUR")) == 10_000
         assert await amount_on(db, AccountRef("escrow", f"line:{line}", "EUR")) == 0
     assert await amount_on(db, seller_pending_of(shop.seller_id, "EUR")) == 900
+    await whole(db)
+
+
+async def test_a_line_that_cannot_go_back_now_holds_up_no_other(
+    db: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(banned, "BATCH", 1)
+    shop = await make_shop(db, price=1000, stock=3)
+    made = [await sold(db, shop) for _ in range(3)]  # in the order of their ids
+    await ban(db, shop.seller_id)
+    wallet = f"user:{made[0][0].user_id}"
+    frozen = "UPDATE ledger.account SET frozen = $2 WHERE kind = 'wallet' AND owner = $1"
+    await owner.execute(frozen, wallet, True)
+    assert await give_back_of_banned(db) == 2
+    await owner.execute(frozen, wallet, False)
+    assert await give_back_of_banned(db) == 1
     await whole(db)

@@ -5,7 +5,7 @@ from uuid import UUID
 import structlog
 
 from fondaco.core.db import SYSTEM, Connection, Database
-from fondaco.core.problem import Problem, Unavailable
+from fondaco.core.problem import Unavailable
 from fondaco.refunds.actions import refund_line
 
 log = structlog.get_logger()
@@ -18,16 +18,18 @@ _OPEN = """SELECT l.id FROM risk.standing t JOIN orders.order_line l ON l.seller
 
 async def give_back_of_banned(db: Database) -> int:
     """Refund lines of banned stores whose money is still held, each in a transaction of its own: what was
-    done before a crash is done, the rest is found again. Returns how many."""
-    rows = await db.fetch(SYSTEM, f"{_OPEN} ORDER BY l.id LIMIT {BATCH}")
-    done = 0
-    for row in rows:
-        try:
-            done += await _one(db, row["id"])
-        except Unavailable:  # nobody would fare better
-            raise
-        except Problem as problem:  # it holds up none of those after it
-            log.error("line.not_given_back", line=str(row["id"]), why=problem.code)
+    done before a crash is done, the rest is found again. One that cannot be given back now holds up none of
+    those after it. Returns how many were given back."""
+    done, last = 0, UUID(int=0)
+    while rows := await db.fetch(SYSTEM, f"{_OPEN} AND l.id > $1 ORDER BY l.id LIMIT $2", last, BATCH):
+        for row in rows:
+            last = row["id"]
+            try:
+                done += await _one(db, last)
+            except Unavailable:  # nobody would fare better
+                raise
+            except Exception as error:
+                log.error("line.not_given_back", line=str(last), why=type(error).__name__)
     return done
 
 

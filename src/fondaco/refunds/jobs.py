@@ -15,8 +15,7 @@ async def answer_reports(parts: Parts) -> None:
 
 async def empty_banned(parts: Parts) -> None:
     """Give back what is still held of stores that two people banned."""
-    while await give_back_of_banned(parts.get(Database)):
-        pass
+    await give_back_of_banned(parts.get(Database))
 
 
 periodic: list[tuple[str, int, Callable[[Parts], Awaitable[None]]]] = [
